@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+# stoker. `make help` lists what there is; V=1 shows whole commands.
+
+VERSION    := 0.1.0
+prefix     ?= /usr/local
+sbindir    ?= $(prefix)/sbin
+bindir     ?= $(prefix)/bin
+libexecdir ?= $(prefix)/lib/stoker
+mandir     ?= $(prefix)/share/man
+docdir     ?= $(prefix)/share/doc/stoker
+sysconfdir ?= /etc
+
+BUILD  ?= build
+CC     ?= gcc
+CLANG  ?= clang
+MUSLCC ?= musl-gcc
+PROVE  ?= prove
+
+WARN := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wswitch-enum \
+	-Wformat=2 -Wundef -Wno-missing-field-initializers
+ifeq ($(CI),true)
+WARN += -Werror
+endif
+HARDEN ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=gnu17 $(WARN) $(HARDEN) -fno-common
+CPPFLAGS += -D_GNU_SOURCE -Isupervisor -I. -I$(BUILD) -DSTOKER_VERSION='"$(VERSION)"' \
+	-DSTOKER_LIBEXECDIR='"$(libexecdir)"' -DSTOKER_SYSCONFDIR='"$(sysconfdir)"' -MMD -MP
+LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+LDLIBS  := -lyaml -linih -lev -ljansson -lmnl -lbpf -lext2fs -lcom_err -larchive -lsquashfs \
+	-lcurl -lisal -lzstd -llz4 -llzma -lz -lcrypto -lseccomp
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n' $(1) $(2)
+endif
+
+FOLDERS  := base model config plan loop image disk net vmm guest instance control
+# worker.c is the main file of stoker-image; all else in these folders is shared.
+LIB_SRC  := $(filter-out supervisor/image/worker.c,$(wildcard $(FOLDERS:%=supervisor/%/*.c)))
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+LIB      := $(BUILD)/libstoker.a
+PROGRAMS := $(BUILD)/stokerd $(BUILD)/stokerctl $(BUILD)/stoker-image $(BUILD)/stoker-init
+
+STOKERD_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard supervisor/*.c))
+STOKERCTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard supervisor/ctl/*.c))
+INIT_SRC      := $(wildcard guest-init/*.c)
+INIT_OBJ      := $(INIT_SRC:guest-init/%.c=$(BUILD)/guest-init/%.o)
+
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all deps check check-unit check-system check-asan check-law check-format demo install \
+	uninstall clean help
+
+all: $(PROGRAMS)
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## all           build every program into build/
+## deps          install the Debian packages that building, testing and running need
+## check         check-unit, then check-system
+## check-unit    include law, format, unit and golden tests
+## check-system  the tests that use network namespaces and boot guests (root)
+## check-asan    the unit and golden tests under AddressSanitizer and UBSan
+## demo          a two-tenant fleet from nothing to an HTTP answer; KEEP=1 leaves it running
+## install       into $(DESTDIR)$(prefix); uninstall takes it away again
+## clean         remove what was built
+
+deps:
+	@./tests/deps.sh
+
+# --- the programs ------------------------------------------------------------------------------
+
+$(BUILD)/stokerd: $(STOKERD_OBJ) $(LIB)
+$(BUILD)/stokerctl: $(STOKERCTL_OBJ) $(LIB)
+$(BUILD)/stoker-image: $(BUILD)/supervisor/image/worker.o $(LIB)
+$(BUILD)/stokerd $(BUILD)/stokerctl $(BUILD)/stoker-image:
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(LIB): $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+
+# --- the guard: BPF object, then its skeleton for net/guard.c -------------------------------------
+
+BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+
+$(BUILD)/bpf/guard.bpf.o: bpf/guard.bpf.c $(wildcard bpf/*.h)
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -O2 -g -Wall -Wextra -Werror -target bpf -D__TARGET_ARCH_$(BPF_ARCH) \
+		-idirafter /usr/include/$(shell uname -m)-linux-gnu -Ibpf -c -o $@ $<
+
+$(BUILD)/guard.skel.h: $(BUILD)/bpf/guard.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)PATH=$$PATH:/usr/sbin bpftool gen skeleton $< name guard > $@
+
+$(BUILD)/supervisor/net/guard.o: $(BUILD)/guard.skel.h
+
+# --- stoker-init: static, small, the only program that runs inside a guest -------------------------
+
+INIT_CFLAGS := -Os -std=gnu17 $(WARN) -fno-common -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables -D_GNU_SOURCE -I. -MMD -MP \
+	-idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
+
+$(BUILD)/guest-init/%.o: guest-init/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(MUSLCC) $(INIT_CFLAGS) -c -o $@ $<
+
+$(BUILD)/stoker-init: $(INIT_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(MUSLCC) -static -s -Wl,--gc-sections -o $@ $^
+
+# --- tests -------------------------------------------------------------------------------------
+
+check: deps
+	$(Q)$(MAKE) --no-print-directory check-unit
+	$(Q)$(MAKE) --no-print-directory check-system
+
+check-law:
+	$(Q)perl tests/lint/include-law.pl
+
+check-format:
+	$(Q)tests/lint/format.sh
+
+$(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+check-unit: all $(UNIT) check-law check-format
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) -Q --exec tests/run-one \
+		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
+
+check-system: all $(UNIT)
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
+
+check-asan:
+	$(Q)$(MAKE) --no-print-directory check-unit BUILD=build-asan \
+		CFLAGS="-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined" \
+		HARDEN=-fPIE
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) KEEP=$(KEEP) tests/demo.sh
+
+# --- installing --------------------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) \
+		$(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8 $(DESTDIR)$(docdir)/examples
+	install -d -m 0755 $(DESTDIR)$(sysconfdir)/stoker $(DESTDIR)$(sysconfdir)/stoker/fleet.d
+	install -m 0755 $(BUILD)/stokerd $(DESTDIR)$(sbindir)
+	install -m 0755 $(BUILD)/stokerctl $(DESTDIR)$(bindir)
+	install -m 0755 $(BUILD)/stoker-image $(BUILD)/stoker-init $(DESTDIR)$(libexecdir)
+	install -m 0644 $(wildcard man/*.5) $(DESTDIR)$(mandir)/man5
+	install -m 0644 $(wildcard man/*.8) $(DESTDIR)$(mandir)/man8
+	cp -r config-examples/. $(DESTDIR)$(docdir)/examples/
+	install -m 0644 README.md $(DESTDIR)$(docdir)
+
+uninstall:
+	rm -f $(DESTDIR)$(sbindir)/stokerd $(DESTDIR)$(bindir)/stokerctl
+	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(docdir)
+	rm -f $(patsubst man/%,$(DESTDIR)$(mandir)/man5/%,$(wildcard man/*.5))
+	rm -f $(patsubst man/%,$(DESTDIR)$(mandir)/man8/%,$(wildcard man/*.8))
+
+clean:
+	rm -rf build build-asan
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

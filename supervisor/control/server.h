@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket, RUN_DIR/control.sock (0600, root): stokerctl asks here. Requests and answers
+ * are lines of JSON, see control/protocol.h. A slow or silent client holds up nobody.
+ */
+#ifndef STOKER_CONTROL_SERVER_H
+#define STOKER_CONTROL_SERVER_H
+
+#include "base/error.h"
+#include "base/json.h"
+#include "instance/roster.h"
+#include "loop/loop.h"
+#include "model/settings.h"
+
+/* What the daemon offers to its clients beyond the roster. */
+struct control_handlers {
+	/* Loads the manifests and plans, without effects. Text as `stokerd -n` prints it; on invalid
+	 * manifests -1, with all problems in *ret_text. The caller frees *ret_text. */
+	int (*plan)(void *data, char **ret_text);
+	/* Loads, plans and starts to apply; as above. */
+	int (*reload)(void *data, char **ret_text);
+	/* Members of the daemon's own for `status`: version, uptime, last reload and its error. */
+	json_t *(*describe)(void *data);
+};
+
+struct server;
+
+int server_open(struct loop *loop, const struct settings *settings, struct roster *roster,
+		const struct control_handlers *handlers, void *data, struct server **ret,
+		struct error *err);
+struct server *server_close(struct server *server);
+
+#endif

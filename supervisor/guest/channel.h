@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's end of the stream to stoker-init: frames of guest-init/protocol.h over a connected
+ * descriptor. All that comes in was written by a guest: lengths and types are checked, a frame that
+ * is not understood ends the channel, and nothing in it says who the guest is.
+ */
+#ifndef STOKER_GUEST_CHANNEL_H
+#define STOKER_GUEST_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "loop/loop.h"
+
+enum channel_stream { CHANNEL_STDOUT, CHANNEL_STDERR, CHANNEL_KERNEL, CHANNEL_SYSLOG, CHANNEL_INIT };
+
+struct channel_hello {
+	uint32_t protocol;	   /* version */
+	uint64_t boot_us;	   /* guest uptime when the workload was started */
+	bool workload_running;	   /* false: see the exit report that follows */
+};
+
+struct channel_exit {
+	enum { CHANNEL_EXITED, CHANNEL_SIGNALLED, CHANNEL_OOM, CHANNEL_INIT_ERROR } kind;
+	int code;	    /* exit code or signal number */
+	char message[200];  /* CHANNEL_INIT_ERROR: what could not be done. Printable. */
+};
+
+/* None fires from inside a call to the channel, except that all may free it. */
+struct channel_callbacks {
+	void (*hello)(void *data, const struct channel_hello *hello);
+	/* Raw bytes of a stream, at most 64 KiB, not necessarily whole lines. */
+	void (*log)(void *data, enum channel_stream stream, const void *bytes, size_t length);
+	void (*exited)(void *data, const struct channel_exit *exit);
+	/* Closed, or the peer broke the protocol. The channel is dead and waits for channel_free. */
+	void (*lost)(void *data, const struct error *why);
+};
+
+struct channel;
+
+/* Owns fd from here on. */
+struct channel *channel_new(struct loop *loop, int fd, const struct channel_callbacks *callbacks,
+			    void *data);
+struct channel *channel_free(struct channel *channel);
+
+/* Asks stoker-init to end the workload: its stop signal, then SIGKILL after grace_ms, then power
+ * off. `signal` 0 = the image's. */
+void channel_stop(struct channel *channel, int signal, uint64_t grace_ms);
+
+/* Replaces the lines that stoker maintains in the guest's /etc/hosts. */
+void channel_hosts(struct channel *channel, const char *lines);
+
+/* False pauses reading: the guest's writes then wait. */
+void channel_set_reading(struct channel *channel, bool reading);
+
+#endif

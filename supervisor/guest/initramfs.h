@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the guest boots into: a cpio archive ("newc", Documentation/driver-api/early-userspace/
+ * buffer-format.rst of Linux) with stoker-init and the kernel modules it loads, cached by content,
+ * followed by a second segment with this VM's configuration.
+ */
+#ifndef STOKER_GUEST_INITRAMFS_H
+#define STOKER_GUEST_INITRAMFS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "base/strv.h"
+#include "model/address.h"
+#include "model/spec.h"
+
+/* Packs stoker-init and the modules (in this order) and publishes it in `cache_dir` under a name
+ * made of its content; an existing one is used as it is. *ret_path is owned by the caller. */
+int initramfs_base(const char *init_path, const struct strv *modules, const char *cache_dir,
+		   char **ret_path, struct error *err);
+
+struct guest_config {
+	const struct spec *spec;
+	const char *gateway4, *gateway6; /* NULL: none */
+	const char *hosts;		 /* lines for /etc/hosts beyond the guest's own name */
+	const void *image_record;	 /* opaque: written by stoker-image, read by stoker-init */
+	size_t image_record_length;
+};
+
+/* Appends the configuration segment for one VM. */
+int initramfs_config(const struct guest_config *config, struct strbuf *out, struct error *err);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All instances. The roster carries out plans and says what is; nothing else starts or stops a VM.
+ */
+#ifndef STOKER_INSTANCE_ROSTER_H
+#define STOKER_INSTANCE_ROSTER_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "loop/loop.h"
+#include "model/fleet.h"
+#include "model/settings.h"
+#include "model/status.h"
+#include "net/net.h"
+#include "plan/plan.h"
+
+struct roster;
+
+/* What happened to an instance, for the log and for `stokerctl events`. */
+typedef void roster_fn(void *data, const struct instance_status *status);
+
+/* Opens the image store and the network and adopts what an earlier daemon left running. */
+int roster_open(struct loop *loop, const struct settings *settings, roster_fn *changed, void *data,
+		struct roster **ret, struct error *err);
+
+/* Lets go of everything; VMs go on running and are adopted by the next roster. */
+struct roster *roster_close(struct roster *roster);
+
+/* Starts to make the fleet real as `plan` says. The fleet must outlive the next call. */
+void roster_apply(struct roster *roster, const struct fleet *fleet, const struct plan *plan);
+
+/* A view of all instances; its pointers hold until control returns to the loop. */
+void roster_observe(const struct roster *roster, struct fleet_status *ret);
+
+/* Stops (gracefully) and starts again. Unknown names are an error. */
+int roster_restart(struct roster *roster, const char *name, struct error *err);
+
+/* Path of the current log file of an instance; the caller frees it. */
+int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err);
+
+int roster_counters(const struct roster *roster, const char *name, struct net_counters *ret,
+		    struct error *err);
+
+/* True when no instance is on its way anywhere: everything runs, is stopped, or has failed. */
+bool roster_is_settled(const struct roster *roster);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What stoker.ini says, with its defaults filled in. config/settings reads it; nobody changes it. */
+#ifndef STOKER_MODEL_SETTINGS_H
+#define STOKER_MODEL_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/strv.h"
+
+/* Each field is "[section] key" of stoker.ini(5), which states defaults and limits. Paths are
+ * absolute. All strings are owned. */
+struct settings {
+	/* [paths] */
+	char *fleet_dir;   /* fleet_dir = /etc/stoker/fleet.d */
+	char *state_dir;   /* state_dir = /var/lib/stoker: images, kernels, disks, leases */
+	char *run_dir;	   /* run_dir = /run/stoker: sockets and the records that adoption reads */
+	char *log_dir;	   /* log_dir = /var/log/stoker */
+	char *bpf_dir;	   /* bpf_dir = /sys/fs/bpf/stoker */
+	char *libexec_dir; /* libexec_dir = PREFIX/lib/stoker: stoker-image, stoker-init */
+
+	/* [daemon] */
+	int log_level;	 /* log_level = error|warning|info|debug, as enum log_level */
+	uid_t uid_base;	 /* uid_base = 900000: first of the leased uids (fetch, build, then VMs) */
+	uint32_t uid_count; /* uid_count = 65536 */
+
+	/* [image] */
+	struct strv insecure_registries; /* insecure_registries = host[:port] ...: plain HTTP */
+	uint32_t fetch_retries;		 /* retries = 3: per blob */
+	uint32_t jobs;			 /* jobs = 0: compression threads; 0 = one per CPU */
+
+	/* [vm] */
+	char *default_vmm;	  /* vmm = auto|qemu */
+	char *default_kernel;	  /* kernel = auto|/path */
+	char *qemu_path;	  /* qemu = /usr/bin/qemu-system-x86_64 */
+	uint64_t boot_timeout_ms; /* boot_timeout = 3m: VMM start to the guest's hello */
+	uint64_t restart_min_ms;  /* restart_delay_min = 100ms */
+	uint64_t restart_max_ms;  /* restart_delay_max = 60s */
+	uint64_t restart_reset_ms; /* restart_reset_after = 60s of running clears the delay */
+
+	/* [log] */
+	uint64_t log_file_bytes; /* file_size = 10MiB: rotated beyond */
+	uint32_t log_files;	 /* files = 3: kept per VM, the current one included */
+	uint64_t log_rate_bytes; /* rate = 1MiB: bytes a second kept per VM; surplus is counted */
+};
+
+/* The documented defaults. The caller releases them with settings_reset. */
+void settings_defaults(struct settings *ret);
+void settings_reset(struct settings *settings);
+
+#endif

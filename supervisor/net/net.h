@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network of one host: a routed tap per VM, the guard on it, and the host's own rules. This is
+ * all that instance/ and control/ see of net/; rtnl, tap, guard and nat are behind it.
+ *
+ * Order is the promise: a tap gets its map entry, then its guard, then goes up. A tap whose guard
+ * cannot be proved attached is never up.
+ */
+#ifndef STOKER_NET_NET_H
+#define STOKER_NET_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/strv.h"
+#include "model/address.h"
+#include "model/settings.h"
+#include "model/spec.h"
+
+struct net;
+
+struct net_tap {
+	const char *name;   /* at most 15 bytes; all of stoker's begin with NET_TAP_PREFIX */
+	uint32_t slot;	    /* index of its counters; unique on the host */
+	uint32_t tenant_id;
+	uint8_t mac[6];	    /* the guest's */
+	struct address_list addresses;
+};
+
+#define NET_TAP_PREFIX "stk"
+
+/* What every VM sees as its gateway. */
+#define NET_GATEWAY4	"169.254.1.1"
+#define NET_GATEWAY6	"fe80::1"
+#define NET_GATEWAY_MAC "\x02\x53\x74\x6b\x00\xfe"
+
+/* Loads the guard's program and maps, or re-opens what an earlier daemon pinned in
+ * settings->bpf_dir, and installs the host's rules. */
+int net_open(const struct settings *settings, struct net **ret, struct error *err);
+
+/* Forgets; everything in the kernel stays and goes on guarding. NULL is fine; returns NULL. */
+struct net *net_close(struct net *net);
+
+/* Takes the pins, maps and rules out of the kernel. Only when no tap is left. */
+int net_remove(struct net *net, struct error *err);
+
+/* Creates, guards and raises the tap, with its routes and neighbours. *ret_fd: IFF_TAP | IFF_NO_PI |
+ * IFF_VNET_HDR, close-on-exec. An error leaves nothing. */
+int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, struct error *err);
+
+/* The VM of an adopted instance holds the tap: checks guard, map entry, routes and link, and mends
+ * what is missing (link down first, so that nothing passes unguarded). */
+int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err);
+
+/* Missing is fine. */
+int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct error *err);
+
+/* Destroys taps of ours whose name is not in `keep`. */
+int net_sweep(struct net *net, const struct strv *keep, struct error *err);
+
+struct net_counter {
+	const char *name; /* "accept", "source-mac", ... static */
+	uint64_t packets;
+	bool is_drop;
+};
+
+enum { NET_COUNTERS_MAX = 64 };
+
+struct net_counters {
+	struct net_counter items[NET_COUNTERS_MAX];
+	size_t count;
+	uint64_t accepted_bytes; /* from the guest */
+	const char *attachment;	 /* "tcx" or "clsact" */
+};
+
+int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret,
+		      struct error *err);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One virtual machine monitor process per instance, behind one struct of functions per driver.
+ *
+ * The instance opens everything a VM may use (kernel, initramfs, disks, tap) and hands descriptors
+ * over; a driver confines the process, starts it, and says how it ended. What outlives the daemon
+ * (listening sockets, the console file) lies in the instance's run directory, from which `adopt`
+ * takes the VM over again.
+ */
+#ifndef STOKER_VMM_VMM_H
+#define STOKER_VMM_VMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "loop/loop.h"
+#include "model/settings.h"
+#include "model/status.h"
+
+enum { VMM_DISKS_MAX = 8 };
+
+struct vmm_disk {
+	const char *serial; /* how the guest finds it: "base", "upper" */
+	int fd;
+	bool read_only;
+};
+
+/* Borrowed for the duration of the call. Descriptors stay the caller's. */
+struct vmm_config {
+	const char *name;    /* of the instance, for messages */
+	int run_dir_fd;	     /* the instance's run directory, 0700, owned by root */
+	const char *run_dir; /* its path */
+	uid_t uid;	     /* the instance's own uid and gid */
+	uint32_t cpus;
+	uint64_t memory_bytes;
+	int kernel_fd;	     /* uncompressed ELF (x86_64) or Image (aarch64) */
+	int initrd_fd;	     /* readable by uid */
+	struct vmm_disk disks[VMM_DISKS_MAX];
+	size_t disk_count;
+	const char *tap_name;
+	int tap_fd; /* IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; -1: no network */
+	uint8_t mac[6];
+	int console_fd; /* append-only file for the serial console; size-capped by the driver */
+};
+
+/* How it ended, as far as the VMM and the host can tell. */
+struct vmm_exit {
+	enum reason reason; /* REASON_GUEST_ENDED, _PANIC, _VMM_CRASHED, _VMM_KILLED or _OPERATOR */
+	int exit_signal;
+	char detail[96]; /* for the log: "SHUTDOWN guest-panic, exit code 0" */
+};
+
+/* None of these fires from inside a call to the driver. */
+struct vmm_callbacks {
+	/* The stream to the guest is connected; the callee owns fd. Fires again when the guest or
+	 * the daemon reconnects. */
+	void (*channel)(void *data, int fd);
+	/* Fires exactly once; the process is gone and was reaped. vmm_free may be called inside. */
+	void (*gone)(void *data, const struct vmm_exit *exit);
+};
+
+struct vmm;
+
+struct vmm_driver {
+	const char *name; /* "qemu" */
+
+	/* Starts the VM. On an error nothing is left behind. */
+	int (*start)(struct loop *loop, const struct settings *settings,
+		     const struct vmm_config *config, const struct vmm_callbacks *callbacks,
+		     void *data, struct vmm **ret, struct error *err);
+
+	/* Takes over a VM that an earlier daemon started with this run directory. */
+	int (*adopt)(struct loop *loop, const struct settings *settings, const char *name,
+		     int run_dir_fd, const char *run_dir, pid_t pid, uint64_t start_time,
+		     const struct vmm_callbacks *callbacks, void *data, struct vmm **ret,
+		     struct error *err);
+
+	/* SIGKILL to the process. `gone` follows. */
+	void (*kill)(struct vmm *vmm);
+
+	pid_t (*pid)(const struct vmm *vmm);
+	uint64_t (*start_time)(const struct vmm *vmm);
+
+	/* "qemu (tcg)": the driver with what runs the guest's instructions. */
+	const char *(*describe)(const struct vmm *vmm);
+
+	/* Stops watching; a running process goes on. NULL is fine; returns NULL. */
+	struct vmm *(*free)(struct vmm *vmm);
+};
+
+extern const struct vmm_driver vmm_qemu;
+
+/* Resolves a spec's `vmm` ("auto", "qemu") to a driver; -1 when it cannot work on this host. */
+int vmm_choose(const char *vmm, const struct settings *settings, const struct vmm_driver **ret,
+	       struct error *err);
+
+#endif
