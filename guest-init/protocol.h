@@ -2,9 +2,9 @@
 /*
  * The words between host and guest: the only file shared by supervisor/ and guest-init/.
  *
- * 1. Configuration: a file of entries in the initramfs. /stoker/image is what the image says, written
- *    by stoker-image; /stoker/config is what the manifest says, written by the daemon. stoker-init
- *    reads both; the manifest wins.
+ * 1. Configuration: a file of entries in the initramfs. /stoker/image is what the image says,
+ * written by stoker-image; /stoker/config is what the manifest says, written by the daemon.
+ * stoker-init reads both; the manifest wins.
  * 2. The channel: frames over virtserialport "stoker.0" (QEMU) or vsock (Firecracker).
  *
  * All integers are little-endian.
@@ -41,14 +41,14 @@ enum config_tag {
 				       and the image's command is dropped, as Compose does */
 	CONFIG_HAS_COMMAND,	    /* empty: the list (even an empty one) replaces the image's */
 	CONFIG_HOSTNAME,
-	CONFIG_ADDRESS,	   /* "10.20.0.10" or "fd00:20::a": /32 or /128 on eth0 */
-	CONFIG_GATEWAY,	   /* "169.254.1.1" or "fe80::1": on link, default route */
+	CONFIG_ADDRESS,	    /* "10.20.0.10" or "fd00:20::a": /32 or /128 on eth0 */
+	CONFIG_GATEWAY,	    /* "169.254.1.1" or "fe80::1": on link, default route */
 	CONFIG_GATEWAY_MAC, /* 6 bytes: permanent neighbour entry for the gateways */
-	CONFIG_HOSTS,	   /* lines for /etc/hosts */
-	CONFIG_DNS,	   /* an address for /etc/resolv.conf */
-	CONFIG_TMPFS,	   /* a mount point */
-	CONFIG_READ_ONLY,  /* empty: the workload's root is read-only */
-	CONFIG_MODULE,	   /* a path in the initramfs, in the order to load */
+	CONFIG_HOSTS,	    /* lines for /etc/hosts */
+	CONFIG_DNS,	    /* an address for /etc/resolv.conf */
+	CONFIG_TMPFS,	    /* a mount point */
+	CONFIG_READ_ONLY,   /* empty: the workload's root is read-only */
+	CONFIG_MODULE,	    /* a path in the initramfs, in the order to load */
 };
 
 #endif

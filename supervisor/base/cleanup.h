@@ -14,12 +14,12 @@
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* Defines the attribute handler for a destructor `type *x_free(type *)`. */
-#define DEFINE_CLEANUP(type, destroy)                                                              \
-	static inline void destroy##_cleanup(type **object)                                        \
-	{                                                                                          \
-		if (*object)                                                                       \
-			destroy(*object);                                                          \
-	}                                                                                          \
+#define DEFINE_CLEANUP(type, destroy)                       \
+	static inline void destroy##_cleanup(type **object) \
+	{                                                   \
+		if (*object)                                \
+			destroy(*object);                   \
+	}                                                   \
 	struct stoker_allow_semicolon
 
 static inline void cleanup_free(void *pointer)
@@ -58,11 +58,11 @@ static inline int take_fd(int *fd)
 }
 
 /* Moves a pointer out of a variable that would otherwise free it. */
-#define take_ptr(pointer)                                                                          \
-	({                                                                                         \
-		__typeof__(pointer) taken_ = (pointer);                                            \
-		(pointer) = NULL;                                                                  \
-		taken_;                                                                            \
+#define take_ptr(pointer)                               \
+	({                                              \
+		__typeof__(pointer) taken_ = (pointer); \
+		(pointer) = NULL;                       \
+		taken_;                                 \
 	})
 
 #endif

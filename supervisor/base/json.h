@@ -23,8 +23,7 @@ static inline void cleanup_json(json_t **value)
 
 /* Parses one document; duplicate keys and trailing bytes are errors. `name` is for the message.
  * The caller owns *ret (json_decref). */
-int json_parse(const char *bytes, size_t length, const char *name, json_t **ret,
-	       struct error *err);
+int json_parse(const char *bytes, size_t length, const char *name, json_t **ret, struct error *err);
 
 /* Required members of an object: an absent key or a wrong type is an error that names the key.
  * Strings are borrowed from the object. */

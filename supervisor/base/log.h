@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The program's own messages, one line each, on stderr. Under systemd (JOURNAL_STREAM is set) each
- * line starts with its priority as "<N>" (sd-daemon(3)); elsewhere with an RFC 3339 time and a word.
+ * line starts with its priority as "<N>" (sd-daemon(3)); elsewhere with an RFC 3339 time and a
+ * word.
  */
 #ifndef STOKER_BASE_LOG_H
 #define STOKER_BASE_LOG_H
 
 /* Numbers are those of syslog(3), so that they need no translation for journald. */
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING = 4,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7
+};
 
 /* Messages above `level` are dropped. Default: LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);

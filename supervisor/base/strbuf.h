@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A growable byte string, always NUL-terminated. Zero-initialise it: `struct strbuf out = { 0 };`. */
+/* A growable byte string, always NUL-terminated. Zero-initialise it: `struct strbuf out = { 0 };`.
+ */
 #ifndef STOKER_BASE_STRBUF_H
 #define STOKER_BASE_STRBUF_H
 

@@ -19,8 +19,8 @@ bool strv_equal(const struct strv *a, const struct strv *b);
 bool strv_contains(const struct strv *list, const char *text);
 void strv_reset(struct strv *list); /* frees what it holds */
 
-#define STRV_EACH(text, list)                                                                      \
-	for (char **each_ = (list)->items, *text = NULL;                                           \
+#define STRV_EACH(text, list)                            \
+	for (char **each_ = (list)->items, *text = NULL; \
 	     each_ && each_ < (list)->items + (list)->count && (text = *each_, 1); each_++)
 
 #define _cleanup_strv_ __attribute__((cleanup(strv_reset)))

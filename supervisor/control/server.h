@@ -14,8 +14,8 @@
 
 /* What the daemon offers to its clients beyond the roster. */
 struct control_handlers {
-	/* Loads the manifests and plans, without effects. Text as `stokerd -n` prints it; on invalid
-	 * manifests -1, with all problems in *ret_text. The caller frees *ret_text. */
+	/* Loads the manifests and plans, without effects. Text as `stokerd -n` prints it; on
+	 * invalid manifests -1, with all problems in *ret_text. The caller frees *ret_text. */
 	int (*plan)(void *data, char **ret_text);
 	/* Loads, plans and starts to apply; as above. */
 	int (*reload)(void *data, char **ret_text);

@@ -14,18 +14,24 @@
 #include "base/error.h"
 #include "loop/loop.h"
 
-enum channel_stream { CHANNEL_STDOUT, CHANNEL_STDERR, CHANNEL_KERNEL, CHANNEL_SYSLOG, CHANNEL_INIT };
+enum channel_stream {
+	CHANNEL_STDOUT,
+	CHANNEL_STDERR,
+	CHANNEL_KERNEL,
+	CHANNEL_SYSLOG,
+	CHANNEL_INIT
+};
 
 struct channel_hello {
-	uint32_t protocol;	   /* version */
-	uint64_t boot_us;	   /* guest uptime when the workload was started */
-	bool workload_running;	   /* false: see the exit report that follows */
+	uint32_t protocol;     /* version */
+	uint64_t boot_us;      /* guest uptime when the workload was started */
+	bool workload_running; /* false: see the exit report that follows */
 };
 
 struct channel_exit {
 	enum { CHANNEL_EXITED, CHANNEL_SIGNALLED, CHANNEL_OOM, CHANNEL_INIT_ERROR } kind;
-	int code;	    /* exit code or signal number */
-	char message[200];  /* CHANNEL_INIT_ERROR: what could not be done. Printable. */
+	int code;	   /* exit code or signal number */
+	char message[200]; /* CHANNEL_INIT_ERROR: what could not be done. Printable. */
 };
 
 /* None fires from inside a call to the channel, except that all may free it. */
@@ -34,7 +40,8 @@ struct channel_callbacks {
 	/* Raw bytes of a stream, at most 64 KiB, not necessarily whole lines. */
 	void (*log)(void *data, enum channel_stream stream, const void *bytes, size_t length);
 	void (*exited)(void *data, const struct channel_exit *exit);
-	/* Closed, or the peer broke the protocol. The channel is dead and waits for channel_free. */
+	/* Closed, or the peer broke the protocol. The channel is dead and waits for channel_free.
+	 */
 	void (*lost)(void *data, const struct error *why);
 };
 

@@ -17,11 +17,11 @@
 
 /* A published image: immutable, shared by all instances that use it. */
 struct image {
-	char *id;	     /* 64 hex digits: digest of config, layers, flattener version, options */
-	char *digest;	     /* "sha256:...": of the manifest */
+	char *id;     /* 64 hex digits: digest of config, layers, flattener version, options */
+	char *digest; /* "sha256:...": of the manifest */
 	char *squashfs_path; /* root-owned, 0444 */
-	char *record_path;   /* what the image says of entrypoint, environment, user, ...: protocol.h
-				records, for stoker-init; opaque to the daemon */
+	char *record_path; /* what the image says of entrypoint, environment, user, ...: protocol.h
+			      records, for stoker-init; opaque to the daemon */
 };
 
 struct image *image_free(struct image *image);
@@ -31,7 +31,7 @@ struct image_store;
 struct image_request;
 
 struct image_progress {
-	char stage[16]; /* "resolve", "download", "build" */
+	char stage[16];	      /* "resolve", "download", "build" */
 	uint64_t done, total; /* bytes; total 0 = not known yet */
 };
 
@@ -40,9 +40,10 @@ struct image_progress {
  * once, never from inside a call; the request is gone afterwards. `image` is borrowed. */
 typedef void image_fn(void *data, const struct image *image, const struct error *err, bool retry);
 
-/* Opens settings->state_dir/images, creating it, and collects what an earlier run left half-made. */
-int image_store_open(struct loop *loop, const struct settings *settings,
-		     struct image_store **ret, struct error *err);
+/* Opens settings->state_dir/images, creating it, and collects what an earlier run left half-made.
+ */
+int image_store_open(struct loop *loop, const struct settings *settings, struct image_store **ret,
+		     struct error *err);
 struct image_store *image_store_close(struct image_store *store); /* cancels all requests */
 
 /* Asks for an image. Requests for one reference share one job. */

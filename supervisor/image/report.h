@@ -30,9 +30,9 @@ enum layer_type { LAYER_TAR, LAYER_GZIP, LAYER_ZSTD };
 
 struct report {
 	uint32_t magic;
-	uint32_t kind;	     /* enum report_kind */
-	uint32_t stage;	     /* enum report_stage, with REPORT_PROGRESS */
-	uint32_t layer_type; /* enum layer_type, with REPORT_LAYER */
+	uint32_t kind;	      /* enum report_kind */
+	uint32_t stage;	      /* enum report_stage, with REPORT_PROGRESS */
+	uint32_t layer_type;  /* enum layer_type, with REPORT_LAYER */
 	uint64_t done, total; /* bytes; `total` is the size with REPORT_LAYER */
 	uint32_t count;
 	uint32_t retry;

@@ -34,7 +34,8 @@ struct child_fd {
 struct child_options {
 	char *const *argv; /* argv[0] is the path; there is no search */
 	char *const *envp; /* NULL: an empty environment */
-	const struct child_fd *fds; /* 0, 1 and 2 not named here are /dev/null; all else is closed */
+	const struct child_fd
+		*fds; /* 0, 1 and 2 not named here are /dev/null; all else is closed */
 	size_t fd_count;
 	/* Runs in the child after its descriptors are in place, before exec: drops privileges,
 	 * changes namespaces. A failure is reported by child_spawn. NULL: nothing to do. */
@@ -52,7 +53,7 @@ int child_adopt(struct loop *loop, pid_t pid, uint64_t start_time, child_fn *fn,
 		struct child **ret, struct error *err);
 
 pid_t child_pid(const struct child *child);
-uint64_t child_start_time(const struct child *child); /* field 22 of /proc/PID/stat, proc(5) */
+uint64_t child_start_time(const struct child *child);	/* field 22 of /proc/PID/stat, proc(5) */
 void child_kill(const struct child *child, int number); /* through the pidfd */
 
 /* Stops watching; the process goes on. NULL is fine; returns NULL. */

@@ -2,8 +2,8 @@
 /*
  * The event loop (libev behind it; this is its home). One thread, one loop.
  *
- * A watch belongs to whoever created it and is stopped by watch_free. A callback may free any watch,
- * its own included: memory is released when the callback has returned.
+ * A watch belongs to whoever created it and is stopped by watch_free. A callback may free any
+ * watch, its own included: memory is released when the callback has returned.
  */
 #ifndef STOKER_LOOP_LOOP_H
 #define STOKER_LOOP_LOOP_H

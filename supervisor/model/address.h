@@ -22,7 +22,8 @@ struct prefix {
  * Returns 0, or -1 when the text is not an address. */
 int address_parse(const char *text, struct address *ret);
 
-/* "10.0.0.0/24". -1: not a prefix; -2: host bits are set (*ret is then the prefix that was meant). */
+/* "10.0.0.0/24". -1: not a prefix; -2: host bits are set (*ret is then the prefix that was meant).
+ */
 int prefix_parse(const char *text, struct prefix *ret);
 
 const char *address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stoker.ini says, with its defaults filled in. config/settings reads it; nobody changes it. */
+/* What stoker.ini says, with its defaults filled in. config/settings reads it; nobody changes it.
+ */
 #ifndef STOKER_MODEL_SETTINGS_H
 #define STOKER_MODEL_SETTINGS_H
 
@@ -21,8 +22,8 @@ struct settings {
 	char *libexec_dir; /* libexec_dir = PREFIX/lib/stoker: stoker-image, stoker-init */
 
 	/* [daemon] */
-	int log_level;	 /* log_level = error|warning|info|debug, as enum log_level */
-	uid_t uid_base;	 /* uid_base = 900000: first of the leased uids (fetch, build, then VMs) */
+	int log_level;	/* log_level = error|warning|info|debug, as enum log_level */
+	uid_t uid_base; /* uid_base = 900000: first of the leased uids (fetch, build, then VMs) */
 	uint32_t uid_count; /* uid_count = 65536 */
 
 	/* [image] */
@@ -31,12 +32,12 @@ struct settings {
 	uint32_t jobs;			 /* jobs = 0: compression threads; 0 = one per CPU */
 
 	/* [vm] */
-	char *default_vmm;	  /* vmm = auto|qemu */
-	char *default_kernel;	  /* kernel = auto|/path */
-	char *qemu_path;	  /* qemu = /usr/bin/qemu-system-x86_64 */
-	uint64_t boot_timeout_ms; /* boot_timeout = 3m: VMM start to the guest's hello */
-	uint64_t restart_min_ms;  /* restart_delay_min = 100ms */
-	uint64_t restart_max_ms;  /* restart_delay_max = 60s */
+	char *default_vmm;	   /* vmm = auto|qemu */
+	char *default_kernel;	   /* kernel = auto|/path */
+	char *qemu_path;	   /* qemu = /usr/bin/qemu-system-x86_64 */
+	uint64_t boot_timeout_ms;  /* boot_timeout = 3m: VMM start to the guest's hello */
+	uint64_t restart_min_ms;   /* restart_delay_min = 100ms */
+	uint64_t restart_max_ms;   /* restart_delay_max = 60s */
 	uint64_t restart_reset_ms; /* restart_reset_after = 60s of running clears the delay */
 
 	/* [log] */

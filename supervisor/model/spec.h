@@ -18,8 +18,8 @@
 #include "model/address.h"
 
 enum {
-	SPEC_NAME_MAX = 32,	 /* of a tenant's or a VM's name, [a-z0-9]([a-z0-9-]*[a-z0-9])? */
-	SPEC_ADDRESSES_MAX = 4,	 /* of each family, per instance */
+	SPEC_NAME_MAX = 32,	/* of a tenant's or a VM's name, [a-z0-9]([a-z0-9-]*[a-z0-9])? */
+	SPEC_ADDRESSES_MAX = 4, /* of each family, per instance */
 	SPEC_REPLICAS_MAX = 1000,
 };
 
@@ -32,7 +32,7 @@ struct address_list {
 
 /* All pointers are owned. */
 struct spec {
-	char *name;	  /* "tenant/vm", replicas after the first "tenant/vm.2" ...: the identity */
+	char *name; /* "tenant/vm", replicas after the first "tenant/vm.2" ...: the identity */
 	char *tenant;
 	char *vm;
 	uint32_t replica; /* 1 for the first */
@@ -41,27 +41,27 @@ struct spec {
 	char *image;
 	uint32_t cpus;
 	uint64_t memory_bytes;
-	uint64_t disk_bytes;		 /* of the copy-on-write layer */
+	uint64_t disk_bytes; /* of the copy-on-write layer */
 	struct address_list addresses;
-	bool has_entrypoint;		 /* false: the image's; true with an empty list: none */
+	bool has_entrypoint; /* false: the image's; true with an empty list: none */
 	struct strv entrypoint;
 	bool has_command;
 	struct strv command;
-	struct strv environment;	 /* "KEY=value", sorted by key; env_file merged in */
-	char *user;			 /* "" = the image's */
-	char *working_dir;		 /* "" = the image's */
+	struct strv environment; /* "KEY=value", sorted by key; env_file merged in */
+	char *user;		 /* "" = the image's */
+	char *working_dir;	 /* "" = the image's */
 	char *hostname;
-	struct strv dns;		 /* addresses, in order */
-	struct strv extra_hosts;	 /* "name=address" */
-	struct strv labels;		 /* "key=value", sorted by key */
-	bool read_only;			 /* the root file system */
-	struct strv tmpfs;		 /* mount points */
-	uint32_t restart;		 /* enum restart_policy */
-	uint32_t restart_limit;		 /* on-failure:N; 0 = no limit */
-	char *stop_signal;		 /* "" = the image's, else "SIGTERM" ... */
+	struct strv dns;	 /* addresses, in order */
+	struct strv extra_hosts; /* "name=address" */
+	struct strv labels;	 /* "key=value", sorted by key */
+	bool read_only;		 /* the root file system */
+	struct strv tmpfs;	 /* mount points */
+	uint32_t restart;	 /* enum restart_policy */
+	uint32_t restart_limit;	 /* on-failure:N; 0 = no limit */
+	char *stop_signal;	 /* "" = the image's, else "SIGTERM" ... */
 	uint64_t stop_grace_ms;
-	char *vmm;			 /* "qemu": resolved from auto by the daemon's probe */
-	char *kernel;			 /* "auto" or an absolute path */
+	char *vmm;    /* "qemu": resolved from auto by the daemon's probe */
+	char *kernel; /* "auto" or an absolute path */
 };
 
 enum field_type {

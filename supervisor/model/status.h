@@ -24,7 +24,7 @@ enum phase {
 	PHASE_STOPPING,	 /* told to stop; the grace period runs */
 	PHASE_STOPPED,	 /* ended, and the policy says to leave it so */
 	PHASE_BACKOFF,	 /* ended; starts again when the delay is over */
-	PHASE_FAILED,	 /* cannot run as it is; an operator or a new manifest must change something */
+	PHASE_FAILED, /* cannot run as it is; an operator or a new manifest must change something */
 	PHASE_COUNT,
 };
 
@@ -50,12 +50,12 @@ struct instance_status {
 	const struct spec *spec; /* what runs now; borrowed from the instance */
 	enum phase phase;
 	enum reason reason;
-	int exit_code;		/* with REASON_EXITED */
-	int exit_signal;	/* with REASON_SIGNALLED and REASON_VMM_KILLED */
-	char message[256];	/* "" or what an operator should read */
-	pid_t pid;		/* of the VMM; 0 when none */
+	int exit_code;	   /* with REASON_EXITED */
+	int exit_signal;   /* with REASON_SIGNALLED and REASON_VMM_KILLED */
+	char message[256]; /* "" or what an operator should read */
+	pid_t pid;	   /* of the VMM; 0 when none */
 	uint32_t slot;
-	char tap[16];		/* "" when none */
+	char tap[16]; /* "" when none */
 	uint8_t mac[6];
 	uint32_t restarts;	/* since the daemon knows it */
 	uint64_t running_ms;	/* in PHASE_RUNNING: for how long */
@@ -65,7 +65,7 @@ struct instance_status {
 	uint64_t progress_total;
 	char progress_stage[16]; /* "resolve", "download", "build" or "" */
 	uint64_t log_dropped_bytes;
-	const char *vmm;	/* driver and accelerator, "qemu (tcg)"; borrowed */
+	const char *vmm; /* driver and accelerator, "qemu (tcg)"; borrowed */
 };
 
 struct fleet_status {

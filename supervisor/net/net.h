@@ -23,10 +23,10 @@
 struct net;
 
 struct net_tap {
-	const char *name;   /* at most 15 bytes; all of stoker's begin with NET_TAP_PREFIX */
-	uint32_t slot;	    /* index of its counters; unique on the host */
+	const char *name; /* at most 15 bytes; all of stoker's begin with NET_TAP_PREFIX */
+	uint32_t slot;	  /* index of its counters; unique on the host */
 	uint32_t tenant_id;
-	uint8_t mac[6];	    /* the guest's */
+	uint8_t mac[6]; /* the guest's */
 	struct address_list addresses;
 };
 
@@ -47,8 +47,8 @@ struct net *net_close(struct net *net);
 /* Takes the pins, maps and rules out of the kernel. Only when no tap is left. */
 int net_remove(struct net *net, struct error *err);
 
-/* Creates, guards and raises the tap, with its routes and neighbours. *ret_fd: IFF_TAP | IFF_NO_PI |
- * IFF_VNET_HDR, close-on-exec. An error leaves nothing. */
+/* Creates, guards and raises the tap, with its routes and neighbours. *ret_fd: IFF_TAP | IFF_NO_PI
+ * | IFF_VNET_HDR, close-on-exec. An error leaves nothing. */
 int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, struct error *err);
 
 /* The VM of an adopted instance holds the tap: checks guard, map entry, routes and link, and mends
@@ -76,7 +76,6 @@ struct net_counters {
 	const char *attachment;	 /* "tcx" or "clsact" */
 };
 
-int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret,
-		      struct error *err);
+int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, struct error *err);
 
 #endif

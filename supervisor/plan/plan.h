@@ -19,9 +19,9 @@ enum action_kind { ACTION_REMOVE, ACTION_REPLACE, ACTION_UPDATE, ACTION_CREATE, 
 
 struct action {
 	enum action_kind kind;
-	char *name;		   /* owned */
+	char *name;		    /* owned */
 	const struct spec *desired; /* borrowed from the fleet; NULL for REMOVE */
-	struct strv fields;	   /* REPLACE: the fields that force it; UPDATE: the live ones */
+	struct strv fields;	    /* REPLACE: the fields that force it; UPDATE: the live ones */
 };
 
 struct plan {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's kernel: `auto` is the newest installed distribution kernel, its vmlinux extracted from
- * the bzImage (Linux x86 boot protocol: payload_offset, payload_length) into a cache, with the
- * modules that stoker-init loads. A path names a vmlinux or bzImage of the operator's, whose modules
- * are built in.
+ * The guest's kernel: `auto` is the newest installed distribution kernel, its vmlinux extracted
+ * from the bzImage (Linux x86 boot protocol: payload_offset, payload_length) into a cache, with the
+ * modules that stoker-init loads. A path names a vmlinux or bzImage of the operator's, whose
+ * modules are built in.
  */
 #ifndef STOKER_VMM_KERNEL_H
 #define STOKER_VMM_KERNEL_H

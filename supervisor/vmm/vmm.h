@@ -36,8 +36,8 @@ struct vmm_config {
 	uid_t uid;	     /* the instance's own uid and gid */
 	uint32_t cpus;
 	uint64_t memory_bytes;
-	int kernel_fd;	     /* uncompressed ELF (x86_64) or Image (aarch64) */
-	int initrd_fd;	     /* readable by uid */
+	int kernel_fd; /* uncompressed ELF (x86_64) or Image (aarch64) */
+	int initrd_fd; /* readable by uid */
 	struct vmm_disk disks[VMM_DISKS_MAX];
 	size_t disk_count;
 	const char *tap_name;

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Defaults of stoker.ini(5); config/settings overlays what the file says. */
+#include "model/settings.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+void settings_defaults(struct settings *ret)
+{
+	*ret = (struct settings){
+		.fleet_dir = xstrdup(STOKER_SYSCONFDIR "/stoker/fleet.d"),
+		.state_dir = xstrdup("/var/lib/stoker"),
+		.run_dir = xstrdup("/run/stoker"),
+		.log_dir = xstrdup("/var/log/stoker"),
+		.bpf_dir = xstrdup("/sys/fs/bpf/stoker"),
+		.libexec_dir = xstrdup(STOKER_LIBEXECDIR),
+		.log_level = LOG_LEVEL_INFO,
+		.uid_base = 900000,
+		.uid_count = 65536,
+		.fetch_retries = 3,
+		.jobs = 0,
+		.default_vmm = xstrdup("auto"),
+		.default_kernel = xstrdup("auto"),
+		.qemu_path = xstrdup("/usr/bin/qemu-system-x86_64"),
+		.boot_timeout_ms = 180000,
+		.restart_min_ms = 100,
+		.restart_max_ms = 60000,
+		.restart_reset_ms = 60000,
+		.log_file_bytes = 10 << 20,
+		.log_files = 3,
+		.log_rate_bytes = 1 << 20,
+	};
+}
+
+void settings_reset(struct settings *settings)
+{
+	free(settings->fleet_dir);
+	free(settings->state_dir);
+	free(settings->run_dir);
+	free(settings->log_dir);
+	free(settings->bpf_dir);
+	free(settings->libexec_dir);
+	strv_reset(&settings->insecure_registries);
+	free(settings->default_vmm);
+	free(settings->default_kernel);
+	free(settings->qemu_path);
+	*settings = (struct settings){ 0 };
+}
