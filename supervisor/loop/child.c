@@ -135,7 +135,7 @@ static int read_start_time(pid_t pid, uint64_t *ret, struct error *err)
 	return 0;
 }
 
-static void on_exit(struct watch *watch, unsigned events, void *data)
+static void on_ended(struct watch *watch, unsigned events, void *data)
 {
 	struct child *child = data;
 	struct child_exit exit = { 0 };
@@ -165,7 +165,7 @@ static struct child *child_new(struct loop *loop, pid_t pid, int pidfd, uint64_t
 	child->start_time = start_time;
 	child->fn = fn;
 	child->data = data;
-	child->watch = loop_io(loop, pidfd, LOOP_READ, on_exit, child);
+	child->watch = loop_io(loop, pidfd, LOOP_READ, on_ended, child);
 	return child;
 }
 
@@ -175,7 +175,6 @@ static int open_pidfd(pid_t pid, struct error *err)
 
 	if (fd < 0)
 		return error_errno(err, errno, "process %d: pidfd_open", (int)pid);
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	return fd;
 }
 
