@@ -4,7 +4,7 @@
  *
  * 1. Configuration: a file of entries in the initramfs. /stoker/image is what the image says,
  * written by stoker-image; /stoker/config is what the manifest says, written by the daemon.
- * stoker-init reads both; the manifest wins.
+ * stoker-init reads both; the manifest wins. Modules have a file of their own, /stoker/modules.
  * 2. The channel: frames over virtserialport "stoker.0" (QEMU) or vsock (Firecracker).
  *
  * All integers are little-endian.
@@ -44,11 +44,85 @@ enum config_tag {
 	CONFIG_ADDRESS,	    /* "10.20.0.10" or "fd00:20::a": /32 or /128 on eth0 */
 	CONFIG_GATEWAY,	    /* "169.254.1.1" or "fe80::1": on link, default route */
 	CONFIG_GATEWAY_MAC, /* 6 bytes: permanent neighbour entry for the gateways */
-	CONFIG_HOSTS,	    /* lines for /etc/hosts */
+	CONFIG_HOSTS,	    /* a line for /etc/hosts, for good */
 	CONFIG_DNS,	    /* an address for /etc/resolv.conf */
 	CONFIG_TMPFS,	    /* a mount point */
 	CONFIG_READ_ONLY,   /* empty: the workload's root is read-only */
-	CONFIG_MODULE,	    /* a path in the initramfs, in the order to load */
+	CONFIG_PEERS,	    /* lines for /etc/hosts, until FRAME_HOSTS replaces them */
+
+	/* Only in /stoker/modules, which lies beside the modules in the cached segment. */
+	CONFIG_MODULE = 64, /* a path in the initramfs, in the order to load */
 };
+
+/*
+ * The channel. Both directions carry frames: this header, then `length` bytes.
+ *
+ * A byte stream that outlives one of its ends (QEMU keeps the port while the daemon is restarted)
+ * may begin in the middle of a frame. So the host speaks first, on every connection: FRAME_GREET
+ * with a nonce of its own, again each second until it is answered. The guest drops whatever it was
+ * receiving or sending when it finds a greeting with a new nonce, answers FRAME_HELLO with that
+ * nonce, and repeats from its start the frame it had been sending. The host skips everything before
+ * that hello. The guest sends nothing on a connection before it has been greeted.
+ */
+struct frame_header {
+	uint32_t length; /* of what follows, at most FRAME_PAYLOAD_MAX */
+	uint16_t type;
+	uint16_t stream; /* FRAME_LOG: enum log_stream; else 0 */
+} __attribute__((packed));
+
+enum {
+	FRAME_PAYLOAD_MAX = 64 << 10,
+	FRAME_MESSAGE_MAX = 200,
+	CHANNEL_VERSION = 1,
+	CHANNEL_VSOCK_PORT = 1024, /* of the host, CID 2 */
+};
+
+#define CHANNEL_PORT_NAME "stoker.0"
+
+/* Begins a greeting and a hello; 16 bytes that no text contains. */
+#define CHANNEL_MAGIC "\xf5stoker\0channel\xfa"
+
+enum frame_type {
+	/* Host to guest. */
+	FRAME_GREET = 1, /* struct frame_greet */
+	FRAME_STOP,	 /* struct frame_stop */
+	FRAME_HOSTS,	 /* lines for /etc/hosts instead of CONFIG_PEERS */
+	FRAME_EXIT_SEEN, /* empty: the exit report is in good hands, power off */
+
+	/* Guest to host. */
+	FRAME_HELLO = 64, /* struct frame_hello */
+	FRAME_LOG,	  /* bytes of a stream */
+	FRAME_EXIT,	  /* struct frame_exit; comes after all logs */
+};
+
+enum log_stream { LOG_STDOUT, LOG_STDERR, LOG_KERNEL, LOG_SYSLOG, LOG_INIT, LOG_STREAMS };
+
+struct frame_greet {
+	uint8_t magic[16];
+	uint8_t nonce[8];
+	uint32_t version; /* CHANNEL_VERSION */
+} __attribute__((packed));
+
+struct frame_hello {
+	uint8_t magic[16];
+	uint8_t nonce[8];
+	uint32_t version;
+	uint32_t running; /* 1: the workload runs; 0: it ended or never started */
+	uint64_t boot_us; /* CLOCK_BOOTTIME when the workload was executed; 0: it was not */
+} __attribute__((packed));
+
+struct frame_stop {
+	uint32_t signal; /* 0: the image's */
+	uint32_t reserved;
+	uint64_t grace_ms; /* then SIGKILL */
+} __attribute__((packed));
+
+enum exit_kind { EXIT_CODE = 1, EXIT_SIGNAL, EXIT_OOM, EXIT_INIT_ERROR };
+
+struct frame_exit {
+	uint32_t kind;			 /* enum exit_kind */
+	int32_t code;			 /* exit code or signal number */
+	char message[FRAME_MESSAGE_MAX]; /* NUL-padded; EXIT_INIT_ERROR: what failed */
+} __attribute__((packed));
 
 #endif
