@@ -11,6 +11,7 @@
 #include "instance/roster.h"
 #include "loop/loop.h"
 #include "model/settings.h"
+#include "model/status.h"
 
 /* What the daemon offers to its clients beyond the roster. */
 struct control_handlers {
@@ -25,9 +26,15 @@ struct control_handlers {
 
 struct server;
 
+/* Listens. The socket of a dead daemon is replaced; that of a live one is an error. */
 int server_open(struct loop *loop, const struct settings *settings, struct roster *roster,
 		const struct control_handlers *handlers, void *data, struct server **ret,
 		struct error *err);
 struct server *server_close(struct server *server);
+
+/* Remembers a change (the newest few hundred) and passes it on to those who follow. The daemon
+ * calls it from its roster_fn; it never calls back into the roster. NULL is fine: nobody to tell
+ * yet. */
+void server_publish(struct server *server, const struct instance_status *status);
 
 #endif

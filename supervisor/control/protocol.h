@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The words between stokerctl and stokerd: lines of JSON over RUN_DIR/control.sock.
+ *
+ * A request is one object: {"command":"logs","name":"acme/web","follow":true}. Its answer is any
+ * number of objects with one member that says what they are, and ends with {"done":true,...} or
+ * {"error":"..."}; then the next request may follow on the same connection.
+ *
+ *   status [name]              {"daemon":{...}}, {"instance":{...}} each
+ *   plan                       {"text":"..."}; with an error: what is wrong with the manifests
+ *   reload [timeout_ms]        {"text":"..."}, {"event":{...}} as they happen, {"result":{...}} for
+ *                              each instance that was touched; done has "settled"
+ *   logs name [lines] [follow] {"log":"lines..."} each, {"gap":true} where lines were lost
+ *   guard name                 {"guard":{...}}
+ *   restart name
+ *   events [follow]            {"event":{...}}, {"dropped":N} where the reader was too slow
+ *   version                    {"version":"..."}
+ */
+#ifndef STOKER_CONTROL_PROTOCOL_H
+#define STOKER_CONTROL_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/strbuf.h"
+
+#define PROTOCOL_SOCKET "control.sock"
+
+enum {
+	PROTOCOL_REQUEST_MAX = 4096,	/* bytes of a request line */
+	PROTOCOL_ANSWER_MAX = 16 << 20, /* bytes of an answer line: a plan of the largest fleet */
+	PROTOCOL_NAME_MAX = 128,	/* bytes of an instance's name */
+	PROTOCOL_LINES_MAX = 100000,	/* of a log, asked for at once */
+};
+
+enum protocol_command {
+	COMMAND_STATUS,
+	COMMAND_PLAN,
+	COMMAND_RELOAD,
+	COMMAND_LOGS,
+	COMMAND_GUARD,
+	COMMAND_RESTART,
+	COMMAND_EVENTS,
+	COMMAND_VERSION,
+	COMMAND_COUNT,
+};
+
+struct request {
+	enum protocol_command command;
+	char name[PROTOCOL_NAME_MAX + 1]; /* "" when none was given */
+	bool follow;
+	uint64_t lines;	     /* 0 = from the beginning of what is kept */
+	uint64_t timeout_ms; /* 0 = do not wait */
+};
+
+/* RUN_DIR/control.sock; the caller frees it. */
+char *protocol_socket_path(const char *run_dir);
+
+const char *protocol_command_name(enum protocol_command command);
+
+/* Strict: an unknown command, a member the command does not have, a wrong type or a missing name
+ * are errors. `line` has no newline. */
+int protocol_parse_request(const char *line, size_t length, struct request *ret, struct error *err);
+
+/* The line for a request, newline included; the caller frees it. */
+char *protocol_format_request(const struct request *request);
+
+/* Takes the first whole line, without its newline, out of `in`. 1: *ret_line is the caller's;
+ * 0: not there yet; -1: longer than `max`. */
+int protocol_take_line(struct strbuf *in, size_t max, char **ret_line, size_t *ret_length);
+
+/* A JSON string of bytes that need not be UTF-8: what is not, becomes '?'. New reference. */
+json_t *protocol_text(const char *bytes, size_t length);
+
+#endif
