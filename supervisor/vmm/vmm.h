@@ -4,7 +4,7 @@
  *
  * The instance opens everything a VM may use (kernel, initramfs, disks, tap) and hands descriptors
  * over; a driver confines the process, starts it, and says how it ended. What outlives the daemon
- * (listening sockets, the console file) lies in the instance's run directory, from which `adopt`
+ * (listening sockets, the console's FIFO) lies in the instance's run directory, from which `adopt`
  * takes the VM over again.
  */
 #ifndef STOKER_VMM_VMM_H
@@ -43,7 +43,8 @@ struct vmm_config {
 	const char *tap_name;
 	int tap_fd; /* IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; -1: no network */
 	uint8_t mac[6];
-	int console_fd; /* append-only file for the serial console; size-capped by the driver */
+	int console_fd; /* O_RDWR | O_APPEND file for the serial console and the VMM's own messages;
+			 * the driver keeps its newest 128 to 256 KiB. Kept open (duplicated). */
 };
 
 /* How it ended, as far as the VMM and the host can tell. */
@@ -74,9 +75,9 @@ struct vmm_driver {
 
 	/* Takes over a VM that an earlier daemon started with this run directory. */
 	int (*adopt)(struct loop *loop, const struct settings *settings, const char *name,
-		     int run_dir_fd, const char *run_dir, pid_t pid, uint64_t start_time,
-		     const struct vmm_callbacks *callbacks, void *data, struct vmm **ret,
-		     struct error *err);
+		     int run_dir_fd, const char *run_dir, int console_fd, pid_t pid,
+		     uint64_t start_time, const struct vmm_callbacks *callbacks, void *data,
+		     struct vmm **ret, struct error *err);
 
 	/* SIGKILL to the process. `gone` follows. */
 	void (*kill)(struct vmm *vmm);
