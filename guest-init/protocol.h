@@ -95,7 +95,14 @@ enum frame_type {
 	FRAME_EXIT,	  /* struct frame_exit; comes after all logs */
 };
 
-enum log_stream { LOG_STDOUT, LOG_STDERR, LOG_KERNEL, LOG_SYSLOG, LOG_INIT, LOG_STREAMS };
+enum log_stream {
+	STREAM_STDOUT,
+	STREAM_STDERR,
+	STREAM_KERNEL,
+	STREAM_SYSLOG,
+	STREAM_INIT,
+	STREAM_COUNT
+};
 
 struct frame_greet {
 	uint8_t magic[16];

@@ -26,7 +26,7 @@ struct guest_config {
 	const char *gateway4, *gateway6; /* NULL: none */
 	const void *gateway_mac;	 /* 6 bytes, for both gateways; NULL: none */
 	const char *hosts; /* lines for /etc/hosts beyond the guest's own name and extra_hosts */
-	const void *image_record;	 /* opaque: written by stoker-image, read by stoker-init */
+	const void *image_record; /* opaque: written by stoker-image, read by stoker-init */
 	size_t image_record_length;
 };
 
