@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's end of the channel. The instance creates one per connection and hears through its
+ * callbacks; the frames are those of guest-init/protocol.h.
+ *
+ * Nothing that arrives is believed: a length or type out of place ends the channel. Until the hello
+ * that carries our nonce, bytes are leavings of an earlier connection and are skipped, up to
+ * SKIP_MAX.
+ */
+#include "guest/channel.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/strbuf.h"
+#include "guest-init/protocol.h"
+
+enum {
+	IN_MAX = sizeof(struct frame_header) + FRAME_PAYLOAD_MAX,
+	OUT_MAX = 4 * FRAME_PAYLOAD_MAX, /* a guest that reads nothing holds no more than this */
+	SKIP_MAX = 8 << 20,		 /* queues of QEMU, the port and the socket, generously */
+	GREET_EVERY_MS = 1000,
+};
+
+struct channel {
+	struct loop *loop; /* borrowed */
+	int fd;		   /* owned */
+	struct channel_callbacks callbacks;
+	void *data;
+
+	struct watch *io;
+	struct watch *greeter; /* until the hello */
+	struct watch *resume;  /* buffered frames wait to be delivered */
+
+	uint8_t nonce[8];
+	bool greeted; /* the hello has come */
+	bool exit_seen;
+	bool paused;
+	bool dead;
+	size_t skipped;
+
+	uint8_t in[IN_MAX];
+	size_t in_length;
+	struct strbuf out;     /* being written */
+	struct strbuf waiting; /* frames that go out after the hello */
+
+	unsigned depth; /* inside a dispatch: channel_free only marks */
+	bool freed;
+};
+
+static void update_events(struct channel *channel)
+{
+	unsigned events = 0;
+
+	if (!channel->io)
+		return;
+	if (!channel->paused)
+		events |= LOOP_READ;
+	if (channel->out.length)
+		events |= LOOP_WRITE;
+	watch_set_events(channel->io, events);
+}
+
+static void silence(struct channel *channel)
+{
+	channel->io = watch_free(channel->io);
+	channel->greeter = watch_free(channel->greeter);
+	channel->resume = watch_free(channel->resume);
+}
+
+/* The last callback. Returns -1 so that the caller stops looking at the channel. */
+static int lose(struct channel *channel, const struct error *why)
+{
+	channel->dead = true;
+	silence(channel);
+	channel->callbacks.lost(channel->data, why);
+	return -1;
+}
+
+static void append_frame(struct strbuf *to, enum frame_type type, const void *payload,
+			 size_t length)
+{
+	struct frame_header header = { .length = htole32((uint32_t)length), .type = htole16(type) };
+
+	strbuf_add(to, &header, sizeof(header));
+	strbuf_add(to, payload, length);
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+static int flush(struct channel *channel)
+{
+	struct error err;
+
+	while (channel->out.length) {
+		ssize_t n = send(channel->fd, channel->out.data, channel->out.length, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) {
+			error_errno(&err, errno, "write to the guest");
+			return lose(channel, &err);
+		}
+		strbuf_consume(&channel->out, (size_t)n);
+	}
+	update_events(channel);
+	return 0;
+}
+
+/* The stop and hosts verbs come from anywhere: only the queue is touched, the loop writes. */
+static void queue(struct channel *channel, enum frame_type type, const void *payload, size_t length)
+{
+	struct strbuf *to = channel->greeted ? &channel->out : &channel->waiting;
+
+	if (channel->dead)
+		return;
+	/* A guest that does not read gets nothing more; it is killed when its grace is over. */
+	if (to->length + sizeof(struct frame_header) + length > OUT_MAX)
+		return;
+	append_frame(to, type, payload, length);
+	update_events(channel);
+}
+
+static void greet(struct watch *watch, unsigned events, void *data)
+{
+	struct channel *channel = data;
+	struct frame_greet greeting = { .version = htole32(CHANNEL_VERSION) };
+
+	(void)events;
+	memcpy(greeting.magic, CHANNEL_MAGIC, sizeof(greeting.magic));
+	memcpy(greeting.nonce, channel->nonce, sizeof(greeting.nonce));
+	/* One unread greeting is enough: a guest that boots slowly finds it waiting. */
+	if (!channel->out.length)
+		append_frame(&channel->out, FRAME_GREET, &greeting, sizeof(greeting));
+	update_events(channel);
+	if (watch)
+		watch_rearm(watch, GREET_EVERY_MS);
+}
+
+/* --- frames --------------------------------------------------------------------------------- */
+
+static int on_hello(struct channel *channel, const uint8_t *payload, size_t length)
+{
+	struct frame_hello hello;
+	struct channel_hello told;
+	struct error err;
+
+	if (length != sizeof(hello) || channel->greeted) {
+		error_set(&err, "guest sent a hello out of place");
+		return lose(channel, &err);
+	}
+	memcpy(&hello, payload, sizeof(hello));
+	told = (struct channel_hello){ .protocol = le32toh(hello.version),
+				       .boot_us = le64toh(hello.boot_us),
+				       .workload_running = hello.running != 0 };
+	if (told.protocol != CHANNEL_VERSION) {
+		error_set(&err, "guest speaks channel protocol %u, not %d (restart the VM)",
+			  told.protocol, CHANNEL_VERSION);
+		return lose(channel, &err);
+	}
+	channel->greeted = true;
+	channel->greeter = watch_free(channel->greeter);
+	strbuf_add(&channel->out, channel->waiting.data, channel->waiting.length);
+	strbuf_reset(&channel->waiting);
+	update_events(channel);
+	channel->callbacks.hello(channel->data, &told);
+	return 0;
+}
+
+static int on_log(struct channel *channel, unsigned stream, const uint8_t *payload, size_t length)
+{
+	static const enum channel_stream streams[STREAM_COUNT] = {
+		[STREAM_STDOUT] = CHANNEL_STDOUT, [STREAM_STDERR] = CHANNEL_STDERR,
+		[STREAM_KERNEL] = CHANNEL_KERNEL, [STREAM_SYSLOG] = CHANNEL_SYSLOG,
+		[STREAM_INIT] = CHANNEL_INIT,
+	};
+	struct error err;
+
+	if (stream >= STREAM_COUNT || !length) {
+		error_set(&err, "guest sent a log frame of stream %u with %zu bytes", stream,
+			  length);
+		return lose(channel, &err);
+	}
+	channel->callbacks.log(channel->data, streams[stream], payload, length);
+	return 0;
+}
+
+static bool exit_is_sane(const struct frame_exit *report)
+{
+	int32_t code = (int32_t)le32toh((uint32_t)report->code);
+
+	switch ((enum exit_kind)le32toh(report->kind)) {
+	case EXIT_CODE:
+		return code >= 0 && code <= 255;
+	case EXIT_SIGNAL:
+	case EXIT_OOM:
+		return code >= 0 && code <= 64;
+	case EXIT_INIT_ERROR:
+		return code == 0;
+	}
+	return false;
+}
+
+/* The text ends up on operators' terminals. */
+static void copy_printable(char *to, const char *from, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < size && from[i]; i++)
+		to[i] = from[i] >= 0x20 && from[i] < 0x7f ? from[i] : '?';
+	to[i] = '\0';
+}
+
+static int on_exit_report(struct channel *channel, const uint8_t *payload, size_t length)
+{
+	struct frame_exit report = { 0 };
+	struct channel_exit told = { 0 };
+	struct error err;
+
+	if (length == sizeof(report))
+		memcpy(&report, payload, sizeof(report));
+	if (channel->exit_seen || !exit_is_sane(&report)) {
+		error_set(&err, "guest sent an exit report that makes no sense");
+		return lose(channel, &err);
+	}
+	channel->exit_seen = true;
+	switch ((enum exit_kind)le32toh(report.kind)) {
+	case EXIT_CODE:
+		told.kind = CHANNEL_EXITED;
+		break;
+	case EXIT_SIGNAL:
+		told.kind = CHANNEL_SIGNALLED;
+		break;
+	case EXIT_OOM:
+		told.kind = CHANNEL_OOM;
+		break;
+	case EXIT_INIT_ERROR:
+		told.kind = CHANNEL_INIT_ERROR;
+		break;
+	}
+	told.code = (int)le32toh((uint32_t)report.code);
+	_Static_assert(sizeof(told.message) == sizeof(report.message), "one limit");
+	copy_printable(told.message, report.message, sizeof(told.message));
+	/* Written at once: the callee may well free the channel, and the guest waits for this. */
+	append_frame(&channel->out, FRAME_EXIT_SEEN, NULL, 0);
+	if (flush(channel) < 0)
+		return -1;
+	channel->callbacks.exited(channel->data, &told);
+	return 0;
+}
+
+static int on_frame(struct channel *channel, const struct frame_header *header,
+		    const uint8_t *payload)
+{
+	size_t length = le32toh(header->length);
+	struct error err;
+
+	switch (le16toh(header->type)) {
+	case FRAME_HELLO:
+		return on_hello(channel, payload, length);
+	case FRAME_LOG:
+		return on_log(channel, le16toh(header->stream), payload, length);
+	case FRAME_EXIT:
+		return on_exit_report(channel, payload, length);
+	default:
+		error_set(&err, "guest sent a frame of unknown type %u", le16toh(header->type));
+		return lose(channel, &err);
+	}
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+static void consume(struct channel *channel, size_t length)
+{
+	channel->in_length -= length;
+	memmove(channel->in, channel->in + length, channel->in_length);
+}
+
+/* Drops what comes before the header, magic and nonce of our hello. */
+static int skip_to_hello(struct channel *channel)
+{
+	uint8_t pattern[sizeof(struct frame_header) + 16 + 8];
+	struct frame_header header = { .length = htole32(sizeof(struct frame_hello)),
+				       .type = htole16(FRAME_HELLO) };
+	struct error err;
+	const uint8_t *found;
+	size_t drop;
+
+	memcpy(pattern, &header, sizeof(header));
+	memcpy(pattern + sizeof(header), CHANNEL_MAGIC, 16);
+	memcpy(pattern + sizeof(header) + 16, channel->nonce, 8);
+	found = memmem(channel->in, channel->in_length, pattern, sizeof(pattern));
+	if (found)
+		drop = (size_t)(found - channel->in);
+	else /* its beginning may be at the very end */
+		drop = channel->in_length < sizeof(pattern)
+			       ? 0
+			       : channel->in_length - (sizeof(pattern) - 1);
+	consume(channel, drop);
+	channel->skipped += drop;
+	if (channel->skipped > SKIP_MAX) {
+		error_set(&err, "guest does not answer the greeting");
+		return lose(channel, &err);
+	}
+	return found ? 1 : 0;
+}
+
+/* -1: lost or freed by a callback. */
+static int deliver(struct channel *channel)
+{
+	size_t at = 0;
+
+	if (!channel->greeted) {
+		int found = skip_to_hello(channel);
+
+		if (found <= 0)
+			return found;
+	}
+	while (!channel->paused && channel->in_length - at >= sizeof(struct frame_header)) {
+		struct frame_header header;
+		size_t length;
+
+		memcpy(&header, channel->in + at, sizeof(header));
+		length = le32toh(header.length);
+		if (length > FRAME_PAYLOAD_MAX) {
+			struct error err;
+
+			error_set(&err, "guest sent a frame of %zu bytes (at most %d)", length,
+				  FRAME_PAYLOAD_MAX);
+			return lose(channel, &err);
+		}
+		if (channel->in_length - at - sizeof(header) < length)
+			break;
+		if (on_frame(channel, &header, channel->in + at + sizeof(header)) < 0 ||
+		    channel->freed)
+			return -1;
+		at += sizeof(header) + length;
+	}
+	consume(channel, at);
+	return 0;
+}
+
+static int fill(struct channel *channel)
+{
+	struct error err;
+	ssize_t n;
+
+	if (channel->in_length == IN_MAX) /* reading was paused with a whole frame in hand */
+		return deliver(channel);
+	n = read(channel->fd, channel->in + channel->in_length, IN_MAX - channel->in_length);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n > 0) {
+		channel->in_length += (size_t)n;
+		return deliver(channel);
+	}
+	if (n == 0)
+		error_set(&err, "the guest's end of the channel was closed");
+	else
+		error_errno(&err, errno, "read from the guest");
+	return lose(channel, &err);
+}
+
+static void destroy(struct channel *channel)
+{
+	strbuf_reset(&channel->out);
+	strbuf_reset(&channel->waiting);
+	free(channel);
+}
+
+static void enter(struct channel *channel)
+{
+	channel->depth++;
+}
+
+static void leave(struct channel *channel)
+{
+	if (--channel->depth == 0 && channel->freed)
+		destroy(channel);
+}
+
+static void on_io(struct watch *watch, unsigned events, void *data)
+{
+	struct channel *channel = data;
+
+	(void)watch;
+	enter(channel);
+	if (!(events & LOOP_WRITE) || flush(channel) == 0) {
+		if (events & LOOP_READ && !channel->paused)
+			fill(channel);
+	}
+	leave(channel);
+}
+
+static void on_resume(struct watch *watch, unsigned events, void *data)
+{
+	struct channel *channel = data;
+
+	(void)events;
+	channel->resume = watch_free(watch);
+	enter(channel);
+	deliver(channel);
+	leave(channel);
+}
+
+/* --- the contract --------------------------------------------------------------------------- */
+
+struct channel *channel_new(struct loop *loop, int fd, const struct channel_callbacks *callbacks,
+			    void *data)
+{
+	struct channel *channel = xcalloc(1, sizeof(*channel));
+
+	channel->loop = loop;
+	channel->fd = fd;
+	channel->callbacks = *callbacks;
+	channel->data = data;
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	/* A guest cannot forge it ahead of time; after the seed of a running host this cannot fail.
+	 */
+	if (getrandom(channel->nonce, sizeof(channel->nonce), 0) != sizeof(channel->nonce))
+		abort();
+	channel->io = loop_io(loop, fd, LOOP_READ, on_io, channel);
+	channel->greeter = loop_timer(loop, GREET_EVERY_MS, greet, channel);
+	greet(NULL, 0, channel);
+	return channel;
+}
+
+struct channel *channel_free(struct channel *channel)
+{
+	if (!channel || channel->freed)
+		return NULL;
+	channel->freed = true;
+	channel->dead = true;
+	silence(channel);
+	close(channel->fd);
+	if (channel->depth == 0)
+		destroy(channel);
+	return NULL;
+}
+
+void channel_stop(struct channel *channel, int signal, uint64_t grace_ms)
+{
+	struct frame_stop stop = { .signal = htole32((uint32_t)signal),
+				   .grace_ms = htole64(grace_ms) };
+
+	queue(channel, FRAME_STOP, &stop, sizeof(stop));
+}
+
+void channel_hosts(struct channel *channel, const char *lines)
+{
+	size_t length = strlen(lines);
+
+	/* Whole lines only. */
+	if (length > FRAME_PAYLOAD_MAX) {
+		const char *end = memrchr(lines, '\n', FRAME_PAYLOAD_MAX);
+
+		length = end ? (size_t)(end - lines) + 1 : 0;
+	}
+	queue(channel, FRAME_HOSTS, lines, length);
+}
+
+void channel_set_reading(struct channel *channel, bool reading)
+{
+	if (channel->dead || channel->paused == !reading)
+		return;
+	channel->paused = !reading;
+	if (reading && !channel->resume)
+		channel->resume = loop_soon(channel->loop, on_resume, channel);
+	update_events(channel);
+}
