@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libcurl's home: curl_multi driven by the loop through its socket interface
+ * (CURLMOPT_SOCKETFUNCTION(3), CURLMOPT_TIMERFUNCTION(3)). The image fetcher asks registries with
+ * it; drivers of VMMs ask over unix sockets.
+ *
+ * libcurl forbids calls into a multi handle from inside its own callbacks. So its timer callback
+ * only arms a watch, and finished requests are reported after curl_multi_socket_action returned.
+ */
+#include "loop/http.h"
+
+#include <assert.h>
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+
+enum {
+	BODY_MAX_DEFAULT = 1 << 20,
+	CONNECT_TIMEOUT_MS = 15000,
+	STALL_TIMEOUT_MS = 30000,
+	STALL_BYTES_PER_SECOND = 1024,
+};
+
+struct http {
+	struct loop *loop; /* borrowed */
+	CURLM *multi;
+	struct watch *timer; /* owned; NULL while libcurl wants none */
+	unsigned requests;
+};
+
+/* A connection that libcurl wants watched. */
+struct http_socket {
+	struct http *http; /* borrowed */
+	curl_socket_t fd;  /* libcurl's */
+	struct watch *watch;
+};
+
+struct http_request {
+	struct http *http;
+	CURL *easy;
+	struct curl_slist *headers;
+	char *body;
+	struct http_response response;
+	size_t header_bytes;
+	size_t body_max;
+	http_body_fn *on_body;
+	http_done_fn *fn;
+	void *data;
+	struct error error; /* of our own making, when a callback ended the transfer */
+	bool has_error;
+	char detail[CURL_ERROR_SIZE];
+};
+
+/* --- the multi handle on the loop ------------------------------------------------------------ */
+
+static void report_finished(struct http *http)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(http->multi, &left))) {
+		CURLcode code = message->data.result;
+		struct http_request *request;
+		struct error err;
+		long status = 0;
+		bool failed;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
+		curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+		/* `message` is gone once the handle is removed. */
+		curl_multi_remove_handle(http->multi, request->easy);
+		request->response.status = (int)status;
+		failed = request->has_error || code != CURLE_OK;
+		if (request->has_error)
+			err = request->error;
+		else if (failed)
+			error_set(&err, "%s",
+				  request->detail[0] ? request->detail : curl_easy_strerror(code));
+		request->fn(request, &request->response, failed ? &err : NULL, request->data);
+	}
+}
+
+static void act(struct http *http, curl_socket_t fd, int what)
+{
+	int running;
+
+	curl_multi_socket_action(http->multi, fd, what, &running);
+	report_finished(http);
+}
+
+static void on_socket_ready(struct watch *watch, unsigned events, void *data)
+{
+	struct http_socket *socket = data;
+
+	(void)watch;
+	/* `socket` may be gone when this returns. */
+	act(socket->http, socket->fd,
+	    (events & LOOP_READ ? CURL_CSELECT_IN : 0) |
+		    (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0));
+}
+
+static int on_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *data, void *assigned)
+{
+	struct http *http = data;
+	struct http_socket *socket = assigned;
+	unsigned events = 0;
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		if (socket)
+			watch_free(socket->watch);
+		free(socket);
+		curl_multi_assign(http->multi, fd, NULL);
+		return 0;
+	}
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= LOOP_READ;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= LOOP_WRITE;
+	if (socket) {
+		watch_set_events(socket->watch, events);
+		return 0;
+	}
+	socket = xcalloc(1, sizeof(*socket));
+	socket->http = http;
+	socket->fd = fd;
+	socket->watch = loop_io(http->loop, fd, events, on_socket_ready, socket);
+	curl_multi_assign(http->multi, fd, socket);
+	return 0;
+}
+
+static void on_timer(struct watch *watch, unsigned events, void *data)
+{
+	struct http *http = data;
+
+	(void)events;
+	/* First, because libcurl may want the next one from inside. */
+	http->timer = watch_free(watch);
+	act(http, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* -1 ends the timer, 0 means as soon as possible, else milliseconds. */
+static int on_timer_wanted(CURLM *multi, long timeout_ms, void *data)
+{
+	struct http *http = data;
+
+	(void)multi;
+	http->timer = watch_free(http->timer);
+	if (timeout_ms >= 0)
+		http->timer = loop_timer(http->loop, (uint64_t)timeout_ms, on_timer, http);
+	return 0;
+}
+
+struct http *http_new(struct loop *loop, struct error *err)
+{
+	struct http *http;
+	CURLM *multi;
+
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(multi = curl_multi_init())) {
+		error_set(err, "libcurl cannot be initialised");
+		return NULL;
+	}
+	http = xcalloc(1, sizeof(*http));
+	http->loop = loop;
+	http->multi = multi;
+	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket_wanted);
+	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, http);
+	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
+	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http);
+	return http;
+}
+
+struct http *http_free(struct http *http)
+{
+	if (!http)
+		return NULL;
+	assert(http->requests == 0);
+	/* Closing idle connections may still call on_socket_wanted and on_timer_wanted. */
+	curl_multi_cleanup(http->multi);
+	watch_free(http->timer);
+	free(http);
+	curl_global_cleanup();
+	return NULL;
+}
+
+/* --- one request ----------------------------------------------------------------------------- */
+
+/* To be returned by a callback: libcurl ends the transfer. request->error is set. */
+static size_t fail(struct http_request *request)
+{
+	request->has_error = true;
+	return CURL_WRITEFUNC_ERROR;
+}
+
+/* Called with one line at a time, CR LF included; never more than 100 KiB. */
+static size_t on_header(char *line, size_t size, size_t count, void *data)
+{
+	struct http_request *request = data;
+	struct http_response *response = &request->response;
+	size_t length = size * count, given = length;
+
+	request->header_bytes += length;
+	if (request->header_bytes > HTTP_HEADERS_MAX) {
+		error_set(&request->error, "the answer's headers exceed %d bytes",
+			  HTTP_HEADERS_MAX);
+		return fail(request);
+	}
+	if (memchr(line, '\0', length)) {
+		error_set(&request->error, "a NUL byte in the answer's headers");
+		return fail(request);
+	}
+	while (length > 0 && strchr("\r\n \t", line[length - 1]))
+		length--;
+	/* A status line starts an answer: what an interim one (RFC 9110, 15.2) said is void. */
+	if (length >= 5 && strncmp(line, "HTTP/", 5) == 0)
+		strv_reset(&response->headers);
+	else if (length > 0)
+		strv_add_taken(&response->headers, xstrndup(line, length));
+	return given;
+}
+
+static size_t on_data(char *bytes, size_t size, size_t count, void *data)
+{
+	struct http_request *request = data;
+	struct http_response *response = &request->response;
+	size_t length = size * count;
+	long status = 0;
+
+	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+	response->status = (int)status;
+	response->body_received += length;
+	if (request->on_body) {
+		if (request->on_body(response, bytes, length, request->data, &request->error) < 0)
+			return fail(request);
+		return length;
+	}
+	if (response->body.length + length > request->body_max) {
+		error_set(&request->error, "the answer is larger than the %zu bytes allowed",
+			  request->body_max);
+		return fail(request);
+	}
+	strbuf_add(&response->body, bytes, length);
+	return length;
+}
+
+static void set_method(struct http_request *request, const struct http_options *options)
+{
+	CURL *easy = request->easy;
+
+	if (options->method && strcmp(options->method, "HEAD") == 0) {
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+		return;
+	}
+	if (options->body) {
+		request->body = xmemdup(options->body, options->body_length);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+				 (curl_off_t)options->body_length);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+	}
+	if (options->method)
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, options->method);
+}
+
+static void set_timeouts(CURL *easy, const struct http_options *options)
+{
+	uint32_t connect = options->connect_timeout_ms;
+	uint32_t stall = options->stall_timeout_ms ? options->stall_timeout_ms : STALL_TIMEOUT_MS;
+
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+			 (long)(connect ? connect : CONNECT_TIMEOUT_MS));
+	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_PER_SECOND);
+	/* Whole seconds, rounded up: 0 would mean no limit at all. */
+	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((stall + 999) / 1000));
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)options->total_timeout_ms);
+}
+
+static void set_options(struct http_request *request, const struct http_options *options)
+{
+	CURL *easy = request->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
+	curl_easy_setopt(easy, CURLOPT_URL, options->url);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	/* One connection per request in flight: a stalled one holds up no other. */
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "stoker/" STOKER_VERSION);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->detail);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
+	if (request->headers)
+		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
+	if (options->unix_socket) {
+		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
+		curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	}
+	set_method(request, options);
+	set_timeouts(easy, options);
+}
+
+int http_start(struct http *http, const struct http_options *options, http_done_fn *fn, void *data,
+	       struct http_request **ret, struct error *err)
+{
+	struct http_request *request = xcalloc(1, sizeof(*request));
+	CURLMcode code;
+
+	request->http = http;
+	request->fn = fn;
+	request->data = data;
+	request->on_body = options->on_body;
+	request->body_max = options->body_max ? options->body_max : BODY_MAX_DEFAULT;
+	http->requests++;
+	request->easy = curl_easy_init();
+	if (!request->easy) {
+		http_request_free(request);
+		return error_set(err, "libcurl has no handle to give");
+	}
+	for (size_t i = 0; options->headers && i < options->headers->count; i++)
+		request->headers = curl_slist_append(request->headers, options->headers->items[i]);
+	set_options(request, options);
+	code = curl_multi_add_handle(http->multi, request->easy);
+	if (code != CURLM_OK) {
+		http_request_free(request);
+		return error_set(err, "%s: cannot start a request: %s", options->url,
+				 curl_multi_strerror(code));
+	}
+	*ret = request;
+	return 0;
+}
+
+struct http_request *http_request_free(struct http_request *request)
+{
+	if (!request)
+		return NULL;
+	/* Removing a handle that is not (or no longer) in the multi handle does nothing. */
+	curl_multi_remove_handle(request->http->multi, request->easy);
+	curl_easy_cleanup(request->easy);
+	curl_slist_free_all(request->headers);
+	strv_reset(&request->response.headers);
+	strbuf_reset(&request->response.body);
+	request->http->requests--;
+	free(request->body);
+	free(request);
+	return NULL;
+}
+
+const char *http_header(const struct http_response *response, const char *name, size_t nth)
+{
+	size_t length = strlen(name);
+
+	STRV_EACH (line, &response->headers) {
+		if (strncasecmp(line, name, length) != 0 || line[length] != ':' || nth-- > 0)
+			continue;
+		line += length + 1;
+		return line + strspn(line, " \t");
+	}
+	return NULL;
+}
