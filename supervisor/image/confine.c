@@ -292,6 +292,9 @@ static const int common_calls[] = {
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
 	SCMP_SYS(sysinfo),
+	/* libc's own handler, installed with the first thread; in the fetcher libcurl's for SIGPIPE
+	 * and OpenSSL's probe of the processor too */
+	SCMP_SYS(rt_sigaction),
 	/* clocks, where the vDSO cannot answer */
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(gettimeofday),
@@ -338,8 +341,6 @@ static const int fetch_calls[] = {
 	/* backing off before another try */
 	SCMP_SYS(clock_nanosleep),
 	SCMP_SYS(nanosleep),
-	/* libcurl ignores SIGPIPE around calls; OpenSSL probes processors with SIGILL */
-	SCMP_SYS(rt_sigaction),
 	/* files beneath the passed directories, judged by Landlock: parts, links, names, sync */
 	SCMP_SYS(openat),
 	SCMP_SYS(statx),
@@ -412,14 +413,13 @@ static int allow_memory(scmp_filter_ctx filter, bool executable)
 static int allow_sockets(scmp_filter_ctx filter)
 {
 	const uint64_t families[] = { AF_INET, AF_INET6, AF_NETLINK };
-	const uint64_t refused[] = { AF_UNIX };
 
 	for (size_t i = 0; i < 3; i++)
 		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 				     SCMP_A0(SCMP_CMP_EQ, families[i])) < 0)
 			return -1;
 	if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
-			     SCMP_A0(SCMP_CMP_EQ, refused[0])) < 0)
+			     SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) < 0)
 		return -1;
 	/* libcurl's wake-up pair: connected to itself, reaches nobody */
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 0);

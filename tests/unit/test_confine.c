@@ -10,10 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,7 +168,7 @@ static void test_fetch_files(void **state)
 	passed_dir = open(work_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_in_range(passed_dir, 3, 63);
 	assert_int_equal(run_confined(confine_fetch, create_in_passed), 0);
-	if (syscall(444, NULL, 0, 1) > 0) {
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0) {
 		assert_int_equal(run_confined(confine_fetch, create_outside), 0);
 		assert_int_equal(run_confined(confine_fetch, open_file), 1);
 	}
