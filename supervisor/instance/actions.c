@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Called by the dispatcher in instance.c only, in the order that transition.c says. */
+#include "instance/actions.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "instance/internal.h"
+
+enum {
+	ADDRESS_RETRY_MS = 50,	  /* while another instance still holds our address */
+	CHANNEL_RETURN_MS = 5000, /* a lost channel may come back for so long */
+	STOP_MARGIN_MS = 10000,	  /* after the grace period: sync, unmount, power off */
+};
+
+enum event act_none(struct instance *instance)
+{
+	(void)instance;
+	return EVENT_NONE;
+}
+
+/* --- the image ------------------------------------------------------------------------------- */
+
+static void on_image(void *data, const struct image *image, const struct error *err, bool retry)
+{
+	struct instance *instance = data;
+
+	instance->image_request = NULL;
+	if (image) {
+		image_free(instance->image);
+		instance->image = image_copy(image);
+		instance_event(instance, EVENT_IMAGE_READY);
+		return;
+	}
+	instance_blame(instance, REASON_IMAGE_ERROR, err->text);
+	instance_event(instance, retry ? EVENT_IMAGE_DELAYED : EVENT_IMAGE_REFUSED);
+}
+
+static void cancel_image(struct instance *instance)
+{
+	if (instance->image_request)
+		image_request_cancel(instance->image_request);
+	instance->image_request = NULL;
+}
+
+static void take_next_spec(struct instance *instance)
+{
+	if (!instance->next)
+		return;
+	if (strcmp(instance->next->image, instance->spec->image) != 0)
+		instance->image = image_free(instance->image);
+	spec_free(instance->spec);
+	instance->spec = take_ptr(instance->next);
+}
+
+enum event act_fetch(struct instance *instance)
+{
+	instance_disarm(instance);
+	if (instance->image) /* a restart runs what the first start found */
+		return EVENT_IMAGE_READY;
+	instance->image_request = image_request(instance->context->images, instance->spec->image,
+						on_image, instance);
+	return EVENT_NONE;
+}
+
+enum event act_fetch_anew(struct instance *instance)
+{
+	cancel_image(instance);
+	instance->image = image_free(instance->image);
+	take_next_spec(instance);
+	return act_fetch(instance);
+}
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+enum event act_prepare(struct instance *instance)
+{
+	const struct instance_context *context = instance->context;
+	struct error err = { 0 };
+	const char *holder;
+
+	instance_disarm(instance);
+	holder = context->holder(context->data, instance, &instance->spec->addresses);
+	if (holder) {
+		snprintf(instance->message, sizeof(instance->message),
+			 "waits until %s has released its address", holder);
+		instance_arm(instance, ADDRESS_RETRY_MS);
+		return EVENT_NONE;
+	}
+	if (instance_prepare(instance, &err) < 0) {
+		instance_blame(instance, REASON_START_ERROR, err.text);
+		return EVENT_START_FAILED;
+	}
+	return EVENT_STARTED;
+}
+
+enum event act_await_boot(struct instance *instance)
+{
+	instance->started_ms = loop_now_ms();
+	instance_arm(instance, instance->context->settings->boot_timeout_ms);
+	return EVENT_NONE;
+}
+
+enum event act_announce(struct instance *instance)
+{
+	instance_disarm(instance);
+	instance->running_ms = loop_now_ms();
+	if (!instance->was_adopted)
+		instance->boot_ms = instance->running_ms - instance->started_ms;
+	instance->message[0] = '\0';
+	instance_refresh_hosts(instance);
+	return EVENT_NONE;
+}
+
+/* --- the channel ----------------------------------------------------------------------------- */
+
+enum event act_await_channel(struct instance *instance)
+{
+	instance_arm(instance, CHANNEL_RETURN_MS);
+	return EVENT_NONE;
+}
+
+enum event act_channel_back(struct instance *instance)
+{
+	instance_disarm(instance);
+	instance->message[0] = '\0';
+	instance_refresh_hosts(instance);
+	return EVENT_NONE;
+}
+
+/* --- ending ---------------------------------------------------------------------------------- */
+
+static enum event kill_vmm(struct instance *instance, enum reason why)
+{
+	instance->doom = why;
+	instance->driver->kill(instance->vmm);
+	return EVENT_NONE;
+}
+
+enum event act_kill_unbooted(struct instance *instance)
+{
+	snprintf(instance->message, sizeof(instance->message),
+		 "no word from the guest within %llu s (see its console.log and boot_timeout)",
+		 (unsigned long long)instance->context->settings->boot_timeout_ms / 1000);
+	return kill_vmm(instance, REASON_BOOT_TIMEOUT);
+}
+
+enum event act_kill_unheard(struct instance *instance)
+{
+	return kill_vmm(instance, REASON_LOST_CHANNEL);
+}
+
+enum event act_kill_late(struct instance *instance)
+{
+	return kill_vmm(instance, REASON_OPERATOR);
+}
+
+enum event act_stop(struct instance *instance)
+{
+	const char *name = instance->spec->stop_signal;
+	uint64_t grace_ms = instance->spec->stop_grace_ms;
+
+	/* A guest that has not said hello has no workload to stop gracefully. */
+	if (!instance->running_ms || !instance->channel)
+		return kill_vmm(instance, REASON_OPERATOR);
+	channel_stop(instance->channel, name && *name ? signal_number(name) : 0, grace_ms);
+	instance_arm(instance, grace_ms + STOP_MARGIN_MS);
+	return EVENT_NONE;
+}
+
+enum event act_delay(struct instance *instance)
+{
+	uint64_t delay_ms = backoff_next_ms(&instance->backoff, instance->context->settings);
+
+	instance_clear_run(instance);
+	instance->restarts++;
+	instance_arm(instance, delay_ms);
+	return EVENT_NONE;
+}
+
+enum event act_rest(struct instance *instance)
+{
+	instance_clear_run(instance);
+	return EVENT_NONE;
+}
+
+enum event act_cycle(struct instance *instance)
+{
+	instance_clear_run(instance);
+	instance->backoff = (struct backoff){ 0 };
+	take_next_spec(instance);
+	return act_fetch(instance);
+}
+
+enum event act_release(struct instance *instance)
+{
+	cancel_image(instance);
+	instance_clear_run(instance);
+	instance->context->released(instance->context->data, instance);
+	return EVENT_NONE;
+}

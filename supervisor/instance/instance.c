@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one dispatcher, and the callbacks that decode what image/, vmm/ and guest/ say into events.
+ */
+#include "instance/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+void instance_event(struct instance *instance, enum event event)
+{
+	while (event != EVENT_NONE) {
+		const struct transition *transition = transition_find(instance->phase, event);
+		enum phase before = instance->phase;
+
+		if (!transition) {
+			log_debug("%s: event %s means nothing in phase %s", instance->spec->name,
+				  event_name(event), phase_name(instance->phase));
+			return;
+		}
+		instance->phase = transition->next;
+		event = transition->act(instance);
+		/* A phase that is passed through without waiting is nobody's news. */
+		if (event == EVENT_NONE || instance->phase == before)
+			instance->context->changed(instance->context->data, instance);
+	}
+}
+
+void instance_blame(struct instance *instance, enum reason reason, const char *text)
+{
+	instance->reason = reason;
+	snprintf(instance->message, sizeof(instance->message), "%s", text);
+}
+
+static void on_timer(struct watch *watch, unsigned events, void *data)
+{
+	struct instance *instance = data;
+
+	(void)events;
+	instance->timer = watch_free(watch);
+	instance_event(instance, EVENT_TIMEOUT);
+}
+
+void instance_arm(struct instance *instance, uint64_t after_ms)
+{
+	instance_disarm(instance);
+	instance->wake_ms = loop_now_ms() + after_ms;
+	instance->timer = loop_timer(instance->context->loop, after_ms, on_timer, instance);
+}
+
+void instance_disarm(struct instance *instance)
+{
+	instance->timer = watch_free(instance->timer);
+	instance->wake_ms = 0;
+}
+
+/* --- the guest ------------------------------------------------------------------------------- */
+
+static void on_hello(void *data, const struct channel_hello *hello)
+{
+	(void)hello;
+	instance_event(data, EVENT_GUEST_READY);
+}
+
+static void on_log(void *data, enum channel_stream stream, const void *bytes, size_t length)
+{
+	static const char *const words[] = {
+		[CHANNEL_STDOUT] = "stdout", [CHANNEL_STDERR] = "stderr",
+		[CHANNEL_KERNEL] = "kernel", [CHANNEL_SYSLOG] = "syslog",
+		[CHANNEL_INIT] = "init",
+	};
+	struct instance *instance = data;
+
+	if (instance->log)
+		logfile_write(instance->log, words[stream], bytes, length);
+}
+
+static void on_report(void *data, const struct channel_exit *report)
+{
+	struct instance *instance = data;
+
+	instance->has_report = true;
+	instance->report = *report;
+}
+
+static void finish(struct instance *instance);
+
+static void on_lost(void *data, const struct error *why)
+{
+	struct instance *instance = data;
+
+	instance->channel = channel_free(instance->channel);
+	if (instance->has_gone) {
+		finish(instance);
+		return;
+	}
+	snprintf(instance->message, sizeof(instance->message), "%s", why->text);
+	instance_event(instance, EVENT_CHANNEL_LOST);
+}
+
+static const struct channel_callbacks channel_callbacks = {
+	.hello = on_hello,
+	.log = on_log,
+	.exited = on_report,
+	.lost = on_lost,
+};
+
+/* --- the VMM --------------------------------------------------------------------------------- */
+
+static void on_channel(void *data, int fd)
+{
+	struct instance *instance = data;
+
+	channel_free(instance->channel);
+	instance->channel =
+		channel_new(instance->context->loop, fd, &channel_callbacks, instance);
+}
+
+static void blame_report(struct instance *instance)
+{
+	const struct channel_exit *report = &instance->report;
+
+	switch (report->kind) {
+	case CHANNEL_EXITED:
+		instance_blame(instance, REASON_EXITED, "");
+		instance->exit_code = report->code;
+		break;
+	case CHANNEL_SIGNALLED:
+		instance_blame(instance, REASON_SIGNALLED, "");
+		instance->exit_signal = report->code;
+		break;
+	case CHANNEL_OOM:
+		instance_blame(instance, REASON_GUEST_OOM, "out of memory in the guest");
+		break;
+	case CHANNEL_INIT_ERROR:
+		instance_blame(instance, REASON_START_ERROR, report->message);
+		break;
+	}
+}
+
+/* What ended the run: our own hand first, then the guest's report, then what the VMM left. */
+static void blame_end(struct instance *instance)
+{
+	const struct vmm_exit *exit = &instance->gone;
+
+	instance->exit_code = instance->exit_signal = 0;
+	if (instance->phase == PHASE_STOPPING) {
+		instance_blame(instance, REASON_OPERATOR, "");
+	} else if (instance->doom != REASON_NONE) {
+		instance->reason = instance->doom;
+	} else if (instance->has_report) {
+		blame_report(instance);
+	} else {
+		instance_blame(instance, exit->reason, exit->detail);
+		instance->exit_signal = exit->exit_signal;
+	}
+}
+
+static enum event end_event(struct instance *instance)
+{
+	const struct settings *settings = instance->context->settings;
+	uint64_t ran_ms = instance->running_ms ? loop_now_ms() - instance->running_ms : 0;
+
+	if (instance->phase == PHASE_STOPPING)
+		return instance->leaving ? EVENT_GONE_FINAL : EVENT_GONE_AGAIN;
+	backoff_ended(&instance->backoff, ran_ms, settings);
+	switch (restart_verdict(instance->spec, instance->reason, instance->exit_code,
+				instance->backoff.failures)) {
+	case VERDICT_AGAIN:
+		return EVENT_GONE_AGAIN;
+	case VERDICT_FAILED:
+		return EVENT_GONE_FAILED;
+	case VERDICT_REST:
+		break;
+	}
+	return EVENT_GONE_FINAL;
+}
+
+static void finish(struct instance *instance)
+{
+	blame_end(instance);
+	instance_event(instance, end_event(instance));
+}
+
+static void on_gone(void *data, const struct vmm_exit *exit)
+{
+	struct instance *instance = data;
+
+	instance->has_gone = true;
+	instance->gone = *exit;
+	/* The guest's last words may still be in the channel's socket. Its other end is closed, so
+	 * the channel reads them and then ends: on_lost comes for certain. */
+	if (!instance->channel)
+		finish(instance);
+}
+
+const struct vmm_callbacks instance_vmm_callbacks = {
+	.channel = on_channel,
+	.gone = on_gone,
+};
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+struct instance *instance_new(const struct instance_context *context, const struct spec *spec,
+			      uint32_t slot)
+{
+	struct instance *instance = xcalloc(1, sizeof(*instance));
+
+	instance->context = context;
+	instance->slot = slot;
+	instance->spec = spec_copy(spec);
+	instance->phase = PHASE_ABSENT;
+	return instance;
+}
+
+struct instance *instance_free(struct instance *instance)
+{
+	if (!instance)
+		return NULL;
+	instance_disarm(instance);
+	if (instance->image_request)
+		image_request_cancel(instance->image_request);
+	channel_free(instance->channel);
+	if (instance->vmm)
+		instance->driver->free(instance->vmm);
+	logfile_close(instance->log);
+	image_free(instance->image);
+	spec_free(instance->spec);
+	spec_free(instance->next);
+	free(instance);
+	return NULL;
+}
+
+void instance_start(struct instance *instance)
+{
+	instance_event(instance, EVENT_START);
+}
+
+void instance_replace(struct instance *instance, const struct spec *spec)
+{
+	spec_free(instance->next);
+	instance->next = spec_copy(spec);
+	instance->leaving = false;
+	instance_event(instance, EVENT_CYCLE);
+}
+
+void instance_update(struct instance *instance, const struct spec *spec)
+{
+	struct spec *live = spec_copy(spec);
+
+	/* Only live fields differ, so the whole spec may be taken over. */
+	if (instance->next) {
+		spec_free(instance->next);
+		instance->next = live;
+	} else {
+		spec_free(instance->spec);
+		instance->spec = live;
+	}
+	instance->leaving = false;
+	if (instance->vmm)
+		record_rewrite(instance);
+	/* It rests because its policy said so; the new one may not. */
+	if (instance->phase == PHASE_STOPPED &&
+	    restart_verdict(instance->spec, instance->reason, instance->exit_code, 1) ==
+		    VERDICT_AGAIN)
+		instance_event(instance, EVENT_START);
+}
+
+void instance_keep(struct instance *instance)
+{
+	instance->leaving = false;
+}
+
+void instance_remove(struct instance *instance)
+{
+	instance->leaving = true;
+	instance_event(instance, EVENT_REMOVE);
+}
+
+void instance_restart(struct instance *instance)
+{
+	instance_event(instance, EVENT_CYCLE);
+}
+
+void instance_refresh_hosts(struct instance *instance)
+{
+	const struct instance_context *context = instance->context;
+	_cleanup_free_ char *hosts = NULL;
+
+	if (!instance->channel || instance->phase != PHASE_RUNNING)
+		return;
+	hosts = context->hosts(context->data, instance->spec->tenant);
+	channel_hosts(instance->channel, hosts);
+}
+
+/* --- looking --------------------------------------------------------------------------------- */
+
+void instance_observe(const struct instance *instance, struct instance_status *ret)
+{
+	uint64_t now = loop_now_ms();
+	struct instance_status status = {
+		.spec = instance_spec(instance),
+		.phase = instance->phase,
+		.reason = instance->reason,
+		.exit_code = instance->exit_code,
+		.exit_signal = instance->exit_signal,
+		.slot = instance->slot,
+		.restarts = instance->restarts,
+		.boot_ms = instance->boot_ms,
+		.vmm = "",
+	};
+
+	snprintf(status.message, sizeof(status.message), "%s", instance->message);
+	spec_mac(status.spec->name, status.mac);
+	if (instance->vmm) {
+		status.pid = instance->driver->pid(instance->vmm);
+		status.vmm = instance->driver->describe(instance->vmm);
+	}
+	if (instance->has_tap)
+		instance_tap_name(instance->slot, status.tap);
+	if (instance->running_ms)
+		status.running_ms = now - instance->running_ms;
+	if (instance->phase == PHASE_BACKOFF && instance->wake_ms > now)
+		status.next_start_ms = instance->wake_ms - now;
+	if (instance->image_request) {
+		struct image_progress progress = { 0 };
+
+		image_request_progress(instance->image_request, &progress);
+		status.progress_done = progress.done;
+		status.progress_total = progress.total;
+		snprintf(status.progress_stage, sizeof(status.progress_stage), "%s",
+			 progress.stage);
+	}
+	if (instance->log)
+		status.log_dropped_bytes = logfile_dropped_bytes(instance->log);
+	*ret = status;
+}
+
+const struct spec *instance_spec(const struct instance *instance)
+{
+	return instance->next ? instance->next : instance->spec;
+}
+
+uint32_t instance_slot(const struct instance *instance)
+{
+	return instance->slot;
+}
+
+bool instance_holds(const struct instance *instance, const struct address *address)
+{
+	const struct address_list *list = &instance->spec->addresses;
+
+	if (!instance->has_tap)
+		return false;
+	for (uint32_t i = 0; i < list->count; i++)
+		if (address_compare(&list->items[i], address) == 0)
+			return true;
+	return false;
+}

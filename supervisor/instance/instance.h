@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One VM: its spec, its phase, and what it holds. The roster creates instances and tells them what
+ * should be; everything else reaches an instance as an event (transition.h).
+ */
+#ifndef STOKER_INSTANCE_INSTANCE_H
+#define STOKER_INSTANCE_INSTANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "image/image.h"
+#include "instance/boot.h"
+#include "loop/loop.h"
+#include "model/settings.h"
+#include "model/spec.h"
+#include "model/status.h"
+#include "net/net.h"
+
+struct instance;
+
+/* What all instances share, and what they ask of the roster. Borrowed by every instance. */
+struct instance_context {
+	struct loop *loop;
+	const struct settings *settings;
+	struct net *net;
+	struct image_store *images;
+	struct boot *boot;
+	/* The phase or its reason changed. */
+	void (*changed)(void *data, struct instance *instance);
+	/* It holds nothing any more and may be freed, after the current callback. */
+	void (*released)(void *data, struct instance *instance);
+	/* The name of another instance that still has one of these addresses on its tap, or NULL. */
+	const char *(*holder)(void *data, const struct instance *asking,
+			      const struct address_list *addresses);
+	/* Lines for /etc/hosts of this tenant's VMs; the caller frees them. */
+	char *(*hosts)(void *data, const char *tenant);
+	void *data;
+};
+
+/* In PHASE_ABSENT. `spec` is copied. The slot is the caller's choice, unique on the host. */
+struct instance *instance_new(const struct instance_context *context, const struct spec *spec,
+			      uint32_t slot);
+
+/* Takes over what runs in the slot, as its record says, in PHASE_BOOTING (the guest's hello makes it
+ * running). Nothing that can be taken over: -1, and everything that the slot held is freed. */
+int instance_adopt(const struct instance_context *context, uint32_t slot, struct instance **ret,
+		   struct error *err);
+
+/* Lets go; a running VM goes on. NULL is fine; returns NULL. */
+struct instance *instance_free(struct instance *instance);
+
+void instance_start(struct instance *instance);
+void instance_replace(struct instance *instance, const struct spec *spec); /* stop, start as spec */
+void instance_update(struct instance *instance, const struct spec *spec);  /* live fields only */
+void instance_keep(struct instance *instance); /* takes a pending removal back */
+void instance_remove(struct instance *instance);
+void instance_restart(struct instance *instance);
+void instance_refresh_hosts(struct instance *instance);
+
+void instance_observe(const struct instance *instance, struct instance_status *ret);
+
+const struct spec *instance_spec(const struct instance *instance); /* what it is to be */
+uint32_t instance_slot(const struct instance *instance);
+
+/* True while its tap carries this address. */
+bool instance_holds(const struct instance *instance, const struct address *address);
+
+#endif

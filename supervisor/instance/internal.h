@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The body of an instance, shared by the files of this folder that make up one: instance, actions,
+ * prepare, record. */
+#ifndef STOKER_INSTANCE_INTERNAL_H
+#define STOKER_INSTANCE_INTERNAL_H
+
+#include "guest/channel.h"
+#include "instance/backoff.h"
+#include "instance/instance.h"
+#include "instance/logfile.h"
+#include "instance/transition.h"
+#include "vmm/vmm.h"
+
+struct instance {
+	const struct instance_context *context; /* borrowed */
+	uint32_t slot;
+	struct spec *spec; /* owned: what runs, or what the next start takes */
+	struct spec *next; /* owned: what to become after the stop under way; NULL: the same */
+
+	enum phase phase;
+	enum reason reason; /* why the last run ended, or did not begin */
+	int exit_code, exit_signal;
+	char message[256];
+	bool leaving;	   /* removed: forgotten once it has stopped */
+	enum reason doom;  /* why we killed the VMM ourselves; REASON_NONE: we did not */
+
+	struct watch *timer;		     /* owned; the phase's one timer */
+	struct image_request *image_request; /* while fetching */
+	struct image *image;		     /* owned; of `spec` */
+	const struct vmm_driver *driver;     /* of `vmm` */
+	struct vmm *vmm;		     /* owned */
+	struct channel *channel;	     /* owned */
+	struct logfile *log;		     /* owned */
+	bool has_tap;
+	bool was_adopted; /* its start is not ours: boot_ms means nothing */
+
+	bool has_gone; /* the VMM ended; its channel may still hold last words */
+	struct vmm_exit gone;
+
+	bool has_report; /* the guest said how the workload ended */
+	struct channel_exit report;
+
+	struct backoff backoff;
+	uint32_t restarts;
+	uint64_t started_ms; /* loop_now_ms of the VMM's start */
+	uint64_t running_ms; /* loop_now_ms of the hello; 0 = not running */
+	uint64_t boot_ms;
+	uint64_t wake_ms; /* loop_now_ms at which the timer fires, in PHASE_BACKOFF */
+};
+
+/* The only way a phase changes. */
+void instance_event(struct instance *instance, enum event event);
+
+/* Sets the message shown with the reason. */
+void instance_blame(struct instance *instance, enum reason reason, const char *text);
+
+void instance_arm(struct instance *instance, uint64_t after_ms);
+void instance_disarm(struct instance *instance);
+
+extern const struct vmm_callbacks instance_vmm_callbacks;
+
+/* "stk7": from the slot. */
+void instance_tap_name(uint32_t slot, char name[16]);
+
+/* RUN_DIR/vm/SLOT; the caller frees it. */
+char *instance_run_dir(const struct instance_context *context, uint32_t slot);
+
+uid_t instance_uid(const struct settings *settings, uint32_t slot);
+
+/* --- prepare.c: from an image to a running VMM --- */
+
+int instance_prepare(struct instance *instance, struct error *err);
+
+/* Opens the log once; later calls do nothing. */
+int instance_open_log(struct instance *instance, struct error *err);
+
+/* Fills `ret` for the instance's tap. */
+void instance_describe_tap(const struct instance *instance, char name[16], struct net_tap *ret);
+
+/* Frees what a run holds: channel, VMM handle, tap, run directory. The VMM must be gone. */
+void instance_clear_run(struct instance *instance);
+
+/* --- record.c: what adoption reads --- */
+
+int record_write(const struct instance *instance, struct error *err);
+
+/* The same after a live change; a failure is logged, for the record that is there still fits. */
+void record_rewrite(const struct instance *instance);
+
+struct record {
+	struct spec *spec;   /* owned */
+	struct image *image; /* owned */
+	pid_t pid;
+	uint64_t start_time;
+	char driver[16];
+	uint32_t restarts;
+	struct backoff backoff;
+};
+
+int record_read(const char *run_dir, struct record *ret, struct error *err);
+void record_reset(struct record *record);
+
+/* Kills every process of the slot's uid and waits until they are gone. */
+int record_kill_strays(uid_t uid, struct error *err);
+
+#endif

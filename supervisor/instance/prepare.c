@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a verified image to a running VMM: opens everything the VM may use, in an order that can be
+ * undone at each step, and hands the descriptors to the driver.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "disk/disk.h"
+#include "guest/initramfs.h"
+#include "instance/internal.h"
+#include "model/fleet.h"
+
+enum { IMAGE_RECORD_MAX = 8 << 20, INITRAMFS_MAX = 256 << 20 };
+
+/* What the driver gets, owned here until it has its own copies. */
+struct parts {
+	int kernel, initrd, base, upper, tap, console, run_dir;
+};
+
+static void parts_close(struct parts *parts)
+{
+	int *fds = (int *)parts;
+
+	for (size_t i = 0; i < sizeof(*parts) / sizeof(int); i++)
+		cleanup_close(&fds[i]);
+}
+
+void instance_tap_name(uint32_t slot, char name[16])
+{
+	snprintf(name, 16, NET_TAP_PREFIX "%u", (unsigned)slot);
+}
+
+char *instance_run_dir(const struct instance_context *context, uint32_t slot)
+{
+	return xasprintf("%s/vm/%u", context->settings->run_dir, (unsigned)slot);
+}
+
+uid_t instance_uid(const struct settings *settings, uint32_t slot)
+{
+	/* The first two uids of the range are the image workers'. */
+	return settings->uid_base + 2 + slot;
+}
+
+int instance_open_log(struct instance *instance, struct error *err)
+{
+	if (instance->log)
+		return 0;
+	return logfile_open(instance->context->settings, instance->spec->name, &instance->log,
+			    err);
+}
+
+static int open_read(const char *path, int *ret_fd, struct error *err)
+{
+	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return error_errno(err, errno, "%s: cannot open", path);
+	return 0;
+}
+
+/* --- run directory, kernel, disks ------------------------------------------------------------ */
+
+static int make_run_dir(const char *path, struct parts *parts, struct error *err)
+{
+	if (fs_remove_tree(path, err) < 0 || fs_mkdir_p(path, 0700, err) < 0)
+		return -1;
+	parts->run_dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (parts->run_dir < 0)
+		return error_errno(err, errno, "%s: cannot open", path);
+	parts->console = openat(parts->run_dir, "console.log",
+				O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (parts->console < 0)
+		return error_errno(err, errno, "%s/console.log: cannot create", path);
+	return 0;
+}
+
+/* The upper layer loses its name at once: it lives as long as the VMM has it open, so neither a
+ * crash of the daemon nor one of the VMM leaves it behind. */
+static int make_upper(const struct instance *instance, struct parts *parts, struct error *err)
+{
+	const struct settings *settings = instance->context->settings;
+	struct disk_options options = {
+		.size_bytes = instance->spec->disk_bytes,
+		.now = time(NULL),
+		.owner = instance_uid(settings, instance->slot),
+	};
+	_cleanup_free_ char *directory = xasprintf("%s/disks", settings->state_dir);
+	_cleanup_free_ char *path = xasprintf("%s/%u.upper", directory, (unsigned)instance->slot);
+
+	if (getrandom(options.uuid, sizeof(options.uuid), 0) != sizeof(options.uuid))
+		return error_errno(err, errno, "getrandom");
+	if (fs_mkdir_p(directory, 0700, err) < 0)
+		return -1;
+	if (unlink(path) < 0 && errno != ENOENT)
+		return error_errno(err, errno, "%s: cannot remove", path);
+	if (disk_create(path, &options, &parts->upper, err) < 0)
+		return -1;
+	if (unlink(path) < 0)
+		return error_errno(err, errno, "%s: cannot remove", path);
+	return 0;
+}
+
+/* --- initramfs ------------------------------------------------------------------------------- */
+
+static int copy_file(int from, const char *name, int to, struct error *err)
+{
+	struct stat st;
+	off_t offset = 0;
+
+	if (fstat(from, &st) < 0)
+		return error_errno(err, errno, "%s: cannot inspect", name);
+	if (st.st_size > INITRAMFS_MAX)
+		return error_set(err, "%s: larger than %d bytes", name, INITRAMFS_MAX);
+	while (offset < st.st_size) {
+		char chunk[65536];
+		ssize_t n = pread(from, chunk, sizeof(chunk), offset);
+
+		if (n <= 0)
+			return error_errno(err, n < 0 ? errno : EIO, "%s: cannot read", name);
+		if (fs_write_all(to, chunk, (size_t)n, err) < 0)
+			return error_wrap(err, "%s: copying it", name);
+		offset += n;
+	}
+	return 0;
+}
+
+static bool has_family(const struct spec *spec, uint8_t family)
+{
+	for (uint32_t i = 0; i < spec->addresses.count; i++)
+		if (spec->addresses.items[i].family == family)
+			return true;
+	return false;
+}
+
+static int add_config(const struct instance *instance, struct strbuf *out, struct error *err)
+{
+	const struct instance_context *context = instance->context;
+	const struct spec *spec = instance->spec;
+	_cleanup_free_ char *hosts = context->hosts(context->data, spec->tenant);
+	_cleanup_strbuf_ struct strbuf record = { 0 };
+	struct guest_config config = {
+		.spec = spec,
+		.gateway4 = has_family(spec, 4) ? NET_GATEWAY4 : NULL,
+		.gateway6 = has_family(spec, 6) ? NET_GATEWAY6 : NULL,
+		.hosts = hosts,
+	};
+
+	if (fs_read(instance->image->record_path, IMAGE_RECORD_MAX, &record, err) < 0)
+		return -1;
+	config.image_record = strbuf_text(&record);
+	config.image_record_length = record.length;
+	return initramfs_config(&config, out, err);
+}
+
+/* Base and configuration in one anonymous file: secrets never get a name on disk. */
+static int make_initrd(const struct instance *instance, const char *base_path,
+		       struct parts *parts, struct error *err)
+{
+	_cleanup_strbuf_ struct strbuf config = { 0 };
+	_cleanup_close_ int base = -1;
+	static const char padding[4];
+	off_t length;
+
+	if (open_read(base_path, &base, err) < 0)
+		return -1;
+	parts->initrd = memfd_create("initramfs", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (parts->initrd < 0)
+		return error_errno(err, errno, "memfd_create");
+	if (copy_file(base, base_path, parts->initrd, err) < 0)
+		return -1;
+	/* A further segment has to start at a multiple of four bytes. */
+	length = lseek(parts->initrd, 0, SEEK_END);
+	if (fs_write_all(parts->initrd, padding, (size_t)(-length & 3), err) < 0)
+		return -1;
+	if (add_config(instance, &config, err) < 0 ||
+	    fs_write_all(parts->initrd, strbuf_text(&config), config.length, err) < 0)
+		return -1;
+	if (fchown(parts->initrd, instance_uid(instance->context->settings, instance->slot),
+		   (gid_t)-1) < 0 ||
+	    fchmod(parts->initrd, 0400) < 0)
+		return error_errno(err, errno, "initramfs: cannot give it to the VM's uid");
+	return 0;
+}
+
+/* --- network --------------------------------------------------------------------------------- */
+
+void instance_describe_tap(const struct instance *instance, char name[16], struct net_tap *ret)
+{
+	const struct spec *spec = instance->spec;
+
+	instance_tap_name(instance->slot, name);
+	*ret = (struct net_tap){
+		.name = name,
+		.slot = instance->slot,
+		.tenant_id = tenant_id(spec->tenant),
+		.addresses = spec->addresses,
+	};
+	spec_mac(spec->name, ret->mac);
+}
+
+static int make_tap(struct instance *instance, struct parts *parts, struct error *err)
+{
+	struct net_tap tap;
+	char name[16];
+
+	instance_describe_tap(instance, name, &tap);
+	if (net_tap_create(instance->context->net, &tap, &parts->tap, err) < 0)
+		return -1;
+	instance->has_tap = true;
+	return 0;
+}
+
+/* --- all together ---------------------------------------------------------------------------- */
+
+static int start_vmm(struct instance *instance, const char *run_dir, const struct parts *parts,
+		     struct error *err)
+{
+	const struct instance_context *context = instance->context;
+	const struct spec *spec = instance->spec;
+	char tap_name[16];
+	struct vmm_config config = {
+		.name = spec->name,
+		.run_dir_fd = parts->run_dir,
+		.run_dir = run_dir,
+		.uid = instance_uid(context->settings, instance->slot),
+		.cpus = spec->cpus,
+		.memory_bytes = spec->memory_bytes,
+		.kernel_fd = parts->kernel,
+		.initrd_fd = parts->initrd,
+		.disks = { { "base", parts->base, true }, { "upper", parts->upper, false } },
+		.disk_count = 2,
+		.tap_name = tap_name,
+		.tap_fd = parts->tap,
+		.console_fd = parts->console,
+	};
+
+	instance_tap_name(instance->slot, tap_name);
+	spec_mac(spec->name, config.mac);
+	if (vmm_choose(spec->vmm, context->settings, &instance->driver, err) < 0)
+		return -1;
+	return instance->driver->start(context->loop, context->settings, &config,
+				       &instance_vmm_callbacks, instance, &instance->vmm, err);
+}
+
+static int prepare_parts(struct instance *instance, struct parts *parts, struct error *err)
+{
+	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
+	struct boot_files files;
+
+	if (instance_open_log(instance, err) < 0 ||
+	    boot_find(instance->context->boot, instance->spec->kernel, &files, err) < 0 ||
+	    make_run_dir(run_dir, parts, err) < 0 ||
+	    open_read(files.kernel_path, &parts->kernel, err) < 0 ||
+	    open_read(instance->image->squashfs_path, &parts->base, err) < 0 ||
+	    make_initrd(instance, files.initramfs_path, parts, err) < 0 ||
+	    make_upper(instance, parts, err) < 0 || make_tap(instance, parts, err) < 0 ||
+	    start_vmm(instance, run_dir, parts, err) < 0)
+		return -1;
+	return 0;
+}
+
+int instance_prepare(struct instance *instance, struct error *err)
+{
+	struct parts parts = { -1, -1, -1, -1, -1, -1, -1 };
+	int result = prepare_parts(instance, &parts, err);
+
+	parts_close(&parts);
+	if (result == 0)
+		result = record_write(instance, err);
+	if (result < 0 && instance->vmm) {
+		/* Without a record no later daemon could take it over: better no VM than a stray. */
+		instance->driver->kill(instance->vmm);
+		instance->vmm = instance->driver->free(instance->vmm);
+	}
+	return result;
+}
+
+void instance_clear_run(struct instance *instance)
+{
+	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
+	struct error err = { 0 };
+	char name[16];
+
+	instance_disarm(instance);
+	instance->channel = channel_free(instance->channel);
+	if (instance->vmm)
+		instance->vmm = instance->driver->free(instance->vmm);
+	instance_tap_name(instance->slot, name);
+	if (instance->has_tap &&
+	    net_tap_destroy(instance->context->net, name, instance->slot, &err) < 0)
+		log_error("%s: %s", instance->spec->name, err.text);
+	instance->has_tap = false;
+	if (fs_remove_tree(run_dir, &err) < 0)
+		log_error("%s: %s", instance->spec->name, err.text);
+	instance->has_report = instance->has_gone = instance->was_adopted = false;
+	instance->doom = REASON_NONE;
+	instance->running_ms = instance->started_ms = instance->boot_ms = 0;
+}
