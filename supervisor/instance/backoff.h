@@ -25,8 +25,8 @@ uint64_t backoff_next_ms(struct backoff *backoff, const struct settings *setting
 
 enum verdict { VERDICT_AGAIN, VERDICT_REST, VERDICT_FAILED };
 
-/* What the restart policy says of a run that ended by itself. A workload that exited with 0 has done
- * its work for `on-failure`; everything else is a failure. */
+/* What the restart policy says of a run that ended by itself. A workload that exited with 0 has
+ * done its work for `on-failure`; everything else is a failure. */
 enum verdict restart_verdict(const struct spec *spec, enum reason reason, int exit_code,
 			     uint32_t failures);
 

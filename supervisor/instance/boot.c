@@ -11,7 +11,7 @@
 #include "vmm/kernel.h"
 
 struct boot_entry {
-	char *choice;	       /* owned, as all below */
+	char *choice; /* owned, as all below */
 	char *kernel_path;
 	char *initramfs_path;
 	struct boot_entry *next;
@@ -55,12 +55,15 @@ void boot_forget(struct boot *boot)
 static int resolve(const struct settings *settings, const char *choice, struct boot_entry *entry,
 		   struct error *err)
 {
-	_cleanup_free_ char *cache = xasprintf("%s/boot", settings->state_dir);
-	_cleanup_free_ char *init = xasprintf("%s/stoker-init", settings->libexec_dir);
+	_cleanup_free_
+	char *cache = xasprintf("%s/boot", settings->state_dir);
+	_cleanup_free_
+	char *init = xasprintf("%s/stoker-init", settings->libexec_dir);
 	struct kernel kernel = { 0 };
 	int result;
 
-	/* Kernels and modules are the distribution's, not secret; VMMs read them under their uids. */
+	/* Kernels and modules are the distribution's, not secret; VMMs read them under their uids.
+	 */
 	if (fs_mkdir_p(cache, 0755, err) < 0 ||
 	    kernel_resolve(choice, cache, "/boot", "/lib/modules", &kernel, err) < 0)
 		return -1;

@@ -12,7 +12,7 @@
 struct boot;
 
 struct boot_files {
-	const char *kernel_path;    /* borrowed from the struct boot */
+	const char *kernel_path; /* borrowed from the struct boot */
 	const char *initramfs_path;
 };
 

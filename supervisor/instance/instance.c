@@ -33,7 +33,7 @@ void instance_event(struct instance *instance, enum event event)
 void instance_blame(struct instance *instance, enum reason reason, const char *text)
 {
 	instance->reason = reason;
-	snprintf(instance->message, sizeof(instance->message), "%s", text);
+	snprintf(instance->message, sizeof(instance->message), "%.255s", text);
 }
 
 static void on_timer(struct watch *watch, unsigned events, void *data)
@@ -98,7 +98,7 @@ static void on_lost(void *data, const struct error *why)
 		finish(instance);
 		return;
 	}
-	snprintf(instance->message, sizeof(instance->message), "%s", why->text);
+	snprintf(instance->message, sizeof(instance->message), "%.255s", why->text);
 	instance_event(instance, EVENT_CHANNEL_LOST);
 }
 
@@ -116,8 +116,7 @@ static void on_channel(void *data, int fd)
 	struct instance *instance = data;
 
 	channel_free(instance->channel);
-	instance->channel =
-		channel_new(instance->context->loop, fd, &channel_callbacks, instance);
+	instance->channel = channel_new(instance->context->loop, fd, &channel_callbacks, instance);
 }
 
 static void blame_report(struct instance *instance)
@@ -289,7 +288,8 @@ void instance_restart(struct instance *instance)
 void instance_refresh_hosts(struct instance *instance)
 {
 	const struct instance_context *context = instance->context;
-	_cleanup_free_ char *hosts = NULL;
+	_cleanup_free_
+	char *hosts = NULL;
 
 	if (!instance->channel || instance->phase != PHASE_RUNNING)
 		return;

@@ -31,7 +31,8 @@ struct instance_context {
 	void (*changed)(void *data, struct instance *instance);
 	/* It holds nothing any more and may be freed, after the current callback. */
 	void (*released)(void *data, struct instance *instance);
-	/* The name of another instance that still has one of these addresses on its tap, or NULL. */
+	/* The name of another instance that still has one of these addresses on its tap, or NULL.
+	 */
 	const char *(*holder)(void *data, const struct instance *asking,
 			      const struct address_list *addresses);
 	/* Lines for /etc/hosts of this tenant's VMs; the caller frees them. */
@@ -43,8 +44,8 @@ struct instance_context {
 struct instance *instance_new(const struct instance_context *context, const struct spec *spec,
 			      uint32_t slot);
 
-/* Takes over what runs in the slot, as its record says, in PHASE_BOOTING (the guest's hello makes it
- * running). Nothing that can be taken over: -1, and everything that the slot held is freed. */
+/* Takes over what runs in the slot, as its record says, in PHASE_BOOTING (the guest's hello makes
+ * it running). Nothing that can be taken over: -1, and everything that the slot held is freed. */
 int instance_adopt(const struct instance_context *context, uint32_t slot, struct instance **ret,
 		   struct error *err);
 

@@ -58,8 +58,7 @@ int instance_open_log(struct instance *instance, struct error *err)
 {
 	if (instance->log)
 		return 0;
-	return logfile_open(instance->context->settings, instance->spec->name, &instance->log,
-			    err);
+	return logfile_open(instance->context->settings, instance->spec->name, &instance->log, err);
 }
 
 static int open_read(const char *path, int *ret_fd, struct error *err)
@@ -80,7 +79,7 @@ static int make_run_dir(const char *path, struct parts *parts, struct error *err
 	if (parts->run_dir < 0)
 		return error_errno(err, errno, "%s: cannot open", path);
 	parts->console = openat(parts->run_dir, "console.log",
-				O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+				O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (parts->console < 0)
 		return error_errno(err, errno, "%s/console.log: cannot create", path);
 	return 0;
@@ -96,8 +95,10 @@ static int make_upper(const struct instance *instance, struct parts *parts, stru
 		.now = time(NULL),
 		.owner = instance_uid(settings, instance->slot),
 	};
-	_cleanup_free_ char *directory = xasprintf("%s/disks", settings->state_dir);
-	_cleanup_free_ char *path = xasprintf("%s/%u.upper", directory, (unsigned)instance->slot);
+	_cleanup_free_
+	char *directory = xasprintf("%s/disks", settings->state_dir);
+	_cleanup_free_
+	char *path = xasprintf("%s/%u.upper", directory, (unsigned)instance->slot);
 
 	if (getrandom(options.uuid, sizeof(options.uuid), 0) != sizeof(options.uuid))
 		return error_errno(err, errno, "getrandom");
@@ -148,12 +149,14 @@ static int add_config(const struct instance *instance, struct strbuf *out, struc
 {
 	const struct instance_context *context = instance->context;
 	const struct spec *spec = instance->spec;
-	_cleanup_free_ char *hosts = context->hosts(context->data, spec->tenant);
+	_cleanup_free_
+	char *hosts = context->hosts(context->data, spec->tenant);
 	_cleanup_strbuf_ struct strbuf record = { 0 };
 	struct guest_config config = {
 		.spec = spec,
 		.gateway4 = has_family(spec, 4) ? NET_GATEWAY4 : NULL,
 		.gateway6 = has_family(spec, 6) ? NET_GATEWAY6 : NULL,
+		.gateway_mac = NET_GATEWAY_MAC,
 		.hosts = hosts,
 	};
 
@@ -165,11 +168,12 @@ static int add_config(const struct instance *instance, struct strbuf *out, struc
 }
 
 /* Base and configuration in one anonymous file: secrets never get a name on disk. */
-static int make_initrd(const struct instance *instance, const char *base_path,
-		       struct parts *parts, struct error *err)
+static int make_initrd(const struct instance *instance, const char *base_path, struct parts *parts,
+		       struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf config = { 0 };
-	_cleanup_close_ int base = -1;
+	_cleanup_close_
+	int base = -1;
 	static const char padding[4];
 	off_t length;
 
@@ -256,7 +260,8 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 
 static int prepare_parts(struct instance *instance, struct parts *parts, struct error *err)
 {
-	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
+	_cleanup_free_
+	char *run_dir = instance_run_dir(instance->context, instance->slot);
 	struct boot_files files;
 
 	if (instance_open_log(instance, err) < 0 ||
@@ -277,19 +282,22 @@ int instance_prepare(struct instance *instance, struct error *err)
 	int result = prepare_parts(instance, &parts, err);
 
 	parts_close(&parts);
-	if (result == 0)
-		result = record_write(instance, err);
-	if (result < 0 && instance->vmm) {
-		/* Without a record no later daemon could take it over: better no VM than a stray. */
+	if (result < 0)
+		return -1;
+	/* Without a record no later daemon could take it over: better no VM than a stray. Its end
+	 * is then seen and handled as any other. */
+	if (record_write(instance, err) < 0) {
+		instance_blame(instance, REASON_START_ERROR, err->text);
+		instance->doom = REASON_START_ERROR;
 		instance->driver->kill(instance->vmm);
-		instance->vmm = instance->driver->free(instance->vmm);
 	}
-	return result;
+	return 0;
 }
 
 void instance_clear_run(struct instance *instance)
 {
-	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
+	_cleanup_free_
+	char *run_dir = instance_run_dir(instance->context, instance->slot);
 	struct error err = { 0 };
 	char name[16];
 

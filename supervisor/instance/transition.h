@@ -12,20 +12,20 @@ struct instance;
 
 enum event {
 	EVENT_NONE,
-	EVENT_START,	     /* it should run: created, or its policy changed */
+	EVENT_START, /* it should run: created, or its policy changed */
 	EVENT_IMAGE_READY,
 	EVENT_IMAGE_DELAYED, /* no image now; trying again may help */
 	EVENT_IMAGE_REFUSED, /* no image, and trying again will not help */
 	EVENT_STARTED,	     /* the VMM runs */
 	EVENT_START_FAILED,
-	EVENT_GUEST_READY,   /* the guest said hello */
+	EVENT_GUEST_READY, /* the guest said hello */
 	EVENT_CHANNEL_LOST,
-	EVENT_TIMEOUT,	     /* the one timer; its meaning is the phase's */
-	EVENT_CYCLE,	     /* stop, then start again: replaced or restarted by an operator */
-	EVENT_REMOVE,	     /* stop and forget */
-	EVENT_GONE_AGAIN,    /* the VMM ended; it is to start again */
-	EVENT_GONE_FINAL,    /* the VMM ended; leave it so, or forget it when it was to go */
-	EVENT_GONE_FAILED,   /* the VMM ended once too often for its policy */
+	EVENT_TIMEOUT,	   /* the one timer; its meaning is the phase's */
+	EVENT_CYCLE,	   /* stop, then start again: replaced or restarted by an operator */
+	EVENT_REMOVE,	   /* stop and forget */
+	EVENT_GONE_AGAIN,  /* the VMM ended; it is to start again */
+	EVENT_GONE_FINAL,  /* the VMM ended; leave it so, or forget it when it was to go */
+	EVENT_GONE_FAILED, /* the VMM ended once too often for its policy */
 	EVENT_COUNT,
 };
 

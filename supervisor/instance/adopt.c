@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking over what an earlier daemon left running in a slot, or freeing all that it held: a record
+ * that fits a living process is adopted; anything else is a run that never was complete.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "instance/internal.h"
+
+static int find_driver(const char *name, const struct vmm_driver **ret, struct error *err)
+{
+	static const struct vmm_driver *const drivers[] = { &vmm_qemu };
+
+	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
+		if (strcmp(drivers[i]->name, name) == 0) {
+			*ret = drivers[i];
+			return 0;
+		}
+	return error_set(err, "driver '%s' is unknown to this version", name);
+}
+
+static int adopt_vmm(struct instance *instance, const char *run_dir, const struct record *record,
+		     struct error *err)
+{
+	const struct instance_context *context = instance->context;
+	_cleanup_close_
+	int directory = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_
+	int console = -1;
+
+	if (directory < 0)
+		return error_errno(err, errno, "%s: cannot open", run_dir);
+	console = openat(directory, "console.log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (console < 0)
+		return error_errno(err, errno, "%s/console.log: cannot open", run_dir);
+	if (find_driver(record->driver, &instance->driver, err) < 0)
+		return -1;
+	return instance->driver->adopt(context->loop, context->settings, instance->spec->name,
+				       directory, run_dir, console, record->pid, record->start_time,
+				       &instance_vmm_callbacks, instance, &instance->vmm, err);
+}
+
+static int adopt_parts(struct instance *instance, const char *run_dir, const struct record *record,
+		       struct error *err)
+{
+	struct net_tap tap;
+	char name[16];
+
+	instance_describe_tap(instance, name, &tap);
+	if (instance_open_log(instance, err) < 0 || adopt_vmm(instance, run_dir, record, err) < 0)
+		return -1;
+	/* Its guard comes first in importance: a VM whose guard cannot be proved is not kept. */
+	if (net_tap_adopt(instance->context->net, &tap, err) < 0)
+		return -1;
+	instance->has_tap = true;
+	return 0;
+}
+
+static struct instance *from_record(const struct instance_context *context, uint32_t slot,
+				    struct record *record)
+{
+	struct instance *instance = xcalloc(1, sizeof(*instance));
+
+	instance->context = context;
+	instance->slot = slot;
+	instance->spec = take_ptr(record->spec);
+	instance->image = take_ptr(record->image);
+	instance->restarts = record->restarts;
+	instance->backoff = record->backoff;
+	instance->phase = PHASE_BOOTING;
+	instance->was_adopted = true;
+	instance->started_ms = loop_now_ms();
+	return instance;
+}
+
+/* Whatever the slot held: process, tap, run directory. */
+static int free_slot(const struct instance_context *context, uint32_t slot, const char *run_dir,
+		     struct error *err)
+{
+	char name[16];
+
+	instance_tap_name(slot, name);
+	if (record_kill_strays(instance_uid(context->settings, slot), err) < 0 ||
+	    net_tap_destroy(context->net, name, slot, err) < 0)
+		return -1;
+	return fs_remove_tree(run_dir, err);
+}
+
+int instance_adopt(const struct instance_context *context, uint32_t slot, struct instance **ret,
+		   struct error *err)
+{
+	_cleanup_free_
+	char *run_dir = instance_run_dir(context, slot);
+	struct instance *instance = NULL;
+	struct record record = { 0 };
+	struct error cleaning;
+
+	if (record_read(run_dir, &record, err) == 0) {
+		instance = from_record(context, slot, &record);
+		if (adopt_parts(instance, run_dir, &record, err) == 0) {
+			instance_arm(instance, context->settings->boot_timeout_ms);
+			record_reset(&record);
+			*ret = instance;
+			return 0;
+		}
+		error_wrap(err, "%s", instance->spec->name);
+	}
+	record_reset(&record);
+	instance_free(instance);
+	if (free_slot(context, slot, run_dir, &cleaning) < 0)
+		return error_wrap(err, "%s; and then", cleaning.text);
+	return -1;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Called with what guests wrote, so nothing here trusts a byte of it. The rate is a token bucket of
+ * one second's worth; what does not fit is dropped, counted, and said once when room is back.
+ */
+#include "instance/logfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/strbuf.h"
+#include "loop/loop.h"
+
+enum { STREAMS_MAX = 6, LOGFILE_LINE_MAX = 4096 };
+
+/* A line that has not ended yet, per stream: two streams never mix within one line. */
+struct partial {
+	char stream[12];
+	struct strbuf text;
+};
+
+struct logfile {
+	const struct settings *settings; /* borrowed */
+	char *path;
+	int fd;
+	uint64_t size;
+	uint64_t tokens, refilled_ms;
+	uint64_t dropped, dropped_unsaid;
+	struct partial partials[STREAMS_MAX];
+};
+
+char *logfile_path(const struct settings *settings, const char *name)
+{
+	return xasprintf("%s/%s.log", settings->log_dir, name);
+}
+
+static int open_file(struct logfile *log, struct error *err)
+{
+	struct stat st;
+
+	log->fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (log->fd < 0 || fstat(log->fd, &st) < 0)
+		return error_errno(err, errno, "%s: cannot open", log->path);
+	log->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int logfile_open(const struct settings *settings, const char *name, struct logfile **ret,
+		 struct error *err)
+{
+	_cleanup_free_
+	char *path = logfile_path(settings, name);
+	_cleanup_free_
+	char *copy = xstrdup(path);
+	struct logfile *log;
+
+	if (fs_mkdir_p(dirname(copy), 0750, err) < 0)
+		return -1;
+	log = xcalloc(1, sizeof(*log));
+	log->settings = settings;
+	log->path = take_ptr(path);
+	log->tokens = settings->log_rate_bytes;
+	log->refilled_ms = loop_now_ms();
+	if (open_file(log, err) < 0) {
+		logfile_close(log);
+		return -1;
+	}
+	*ret = log;
+	return 0;
+}
+
+/* FILE.2 -> FILE.3, FILE.1 -> FILE.2, FILE -> FILE.1; the oldest falls off. A failure leaves the
+ * current file in use: then its lines are dropped at the cap, not written beyond it. */
+static void rotate(struct logfile *log)
+{
+	for (uint32_t i = log->settings->log_files - 1; i > 0; i--) {
+		_cleanup_free_
+		char *from = i == 1 ? xstrdup(log->path) : xasprintf("%s.%u", log->path, i - 1);
+		_cleanup_free_
+		char *to = xasprintf("%s.%u", log->path, i);
+
+		if (rename(from, to) < 0 && errno != ENOENT)
+			return;
+	}
+	if (log->settings->log_files == 1 && unlink(log->path) < 0 && errno != ENOENT)
+		return;
+	if (log->fd >= 0)
+		close(log->fd);
+	open_file(log, NULL);
+}
+
+static void append(struct logfile *log, const char *line, size_t length)
+{
+	if (log->size + length > log->settings->log_file_bytes)
+		rotate(log);
+	if (log->fd < 0 || log->size + length > log->settings->log_file_bytes ||
+	    fs_write_all(log->fd, line, length, NULL) < 0) {
+		log->dropped += length; /* a full disk: counted, and nobody waits for it */
+		return;
+	}
+	log->size += length;
+}
+
+static void add_escaped(struct strbuf *out, const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		/* Tabs are harmless; bytes from 0x80 on are UTF-8 more often than not. */
+		if ((c < 0x20 && c != '\t') || c == 0x7f || c == '\\')
+			strbuf_printf(out, c == '\\' ? "\\\\" : "\\x%02x", c);
+		else
+			strbuf_putc(out, (char)c);
+	}
+}
+
+static void write_line(struct logfile *log, const char *stream, const char *text, size_t length)
+{
+	_cleanup_strbuf_ struct strbuf line = { 0 };
+	struct timespec now;
+	struct tm utc;
+	char date[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
+	strbuf_printf(&line, "%s.%03ldZ %s ", date, now.tv_nsec / 1000000, stream);
+	add_escaped(&line, text, length);
+	strbuf_putc(&line, '\n');
+	append(log, strbuf_text(&line), line.length);
+}
+
+static void refill(struct logfile *log)
+{
+	uint64_t rate = log->settings->log_rate_bytes, now = loop_now_ms();
+	uint64_t elapsed = now - log->refilled_ms;
+
+	if (elapsed == 0)
+		return;
+	log->refilled_ms = now;
+	log->tokens += elapsed >= 1000 ? rate : rate * elapsed / 1000;
+	if (log->tokens > rate)
+		log->tokens = rate;
+}
+
+/* Takes room for the bytes, or counts them as dropped. */
+static size_t admit(struct logfile *log, size_t length)
+{
+	size_t admitted;
+
+	refill(log);
+	/* A burst is over when a tenth of a second's worth is free again: then say what it cost. */
+	if (log->dropped_unsaid && log->tokens >= log->settings->log_rate_bytes / 10) {
+		char text[96];
+		int n = snprintf(text, sizeof(text),
+				 "%llu bytes dropped: more than [log] rate allows",
+				 (unsigned long long)log->dropped_unsaid);
+
+		write_line(log, "stoker", text, (size_t)n);
+		log->dropped_unsaid = 0;
+	}
+	if (log->dropped_unsaid) /* inside a burst nothing passes, so that no line is torn */
+		admitted = 0;
+	else
+		admitted = length <= log->tokens ? length : (size_t)log->tokens;
+	log->tokens -= admitted;
+	log->dropped += length - admitted;
+	log->dropped_unsaid += length - admitted;
+	return admitted;
+}
+
+static struct partial *partial_of(struct logfile *log, const char *stream)
+{
+	for (size_t i = 0; i < STREAMS_MAX; i++) {
+		struct partial *partial = &log->partials[i];
+
+		if (!partial->stream[0])
+			snprintf(partial->stream, sizeof(partial->stream), "%s", stream);
+		if (strcmp(partial->stream, stream) == 0)
+			return partial;
+	}
+	return &log->partials[STREAMS_MAX - 1];
+}
+
+static void flush(struct logfile *log, struct partial *partial, bool is_cut)
+{
+	if (is_cut)
+		strbuf_puts(&partial->text, "...");
+	write_line(log, partial->stream, strbuf_text(&partial->text), partial->text.length);
+	strbuf_reset(&partial->text);
+}
+
+void logfile_write(struct logfile *log, const char *stream, const void *bytes, size_t length)
+{
+	struct partial *partial = partial_of(log, stream);
+	const char *at = bytes, *end = at + admit(log, length);
+
+	while (at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		const char *stop = newline ? newline : end;
+		size_t room = LOGFILE_LINE_MAX - partial->text.length;
+		size_t take = (size_t)(stop - at) < room ? (size_t)(stop - at) : room;
+
+		strbuf_add(&partial->text, at, take);
+		at += take;
+		if (newline && at == newline) {
+			flush(log, partial, false);
+			at++;
+		} else if (partial->text.length == LOGFILE_LINE_MAX) {
+			flush(log, partial, true);
+		}
+	}
+}
+
+uint64_t logfile_dropped_bytes(const struct logfile *log)
+{
+	return log->dropped;
+}
+
+struct logfile *logfile_close(struct logfile *log)
+{
+	if (!log)
+		return NULL;
+	for (size_t i = 0; i < STREAMS_MAX; i++) {
+		if (log->partials[i].text.length)
+			flush(log, &log->partials[i], false);
+		strbuf_reset(&log->partials[i].text);
+	}
+	if (log->fd >= 0)
+		close(log->fd);
+	free(log->path);
+	free(log);
+	return NULL;
+}

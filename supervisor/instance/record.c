@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * RUN_DIR/vm/SLOT/record.json: all that a later daemon needs to take over what runs in the slot.
+ * Written once the VMM runs, gone with the run directory; it does not survive a reboot of the host.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "instance/internal.h"
+
+enum { RECORD_MAX = 4 << 20, STRAY_ROUNDS = 500, STRAY_WAIT_MS = 10 };
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+	json_object_set_new(object, key, value);
+}
+
+static json_t *image_to_json(const struct image *image)
+{
+	json_t *object = json_object();
+
+	set(object, "id", json_string(image->id));
+	set(object, "digest", json_string(image->digest));
+	set(object, "squashfs", json_string(image->squashfs_path));
+	set(object, "record", json_string(image->record_path));
+	return object;
+}
+
+int record_write(const struct instance *instance, struct error *err)
+{
+	_cleanup_free_
+	char *run_dir = instance_run_dir(instance->context, instance->slot);
+	_cleanup_free_
+	char *path = xasprintf("%s/record.json", run_dir);
+	_cleanup_json_ json_t *object = json_object();
+	_cleanup_free_
+	char *text = NULL;
+
+	set(object, "spec", spec_to_json(instance->spec));
+	set(object, "image", image_to_json(instance->image));
+	set(object, "driver", json_string(instance->driver->name));
+	set(object, "pid", json_integer(instance->driver->pid(instance->vmm)));
+	set(object, "start_time",
+	    json_integer((json_int_t)instance->driver->start_time(instance->vmm)));
+	set(object, "restarts", json_integer(instance->restarts));
+	set(object, "failures", json_integer(instance->backoff.failures));
+	set(object, "delay_ms", json_integer((json_int_t)instance->backoff.delay_ms));
+	text = json_line(object);
+	return fs_write_atomic(path, text, strlen(text), 0600, err);
+}
+
+void record_rewrite(const struct instance *instance)
+{
+	struct error err;
+
+	if (record_write(instance, &err) < 0)
+		log_warning("%s: %s", instance->spec->name, err.text);
+}
+
+static int read_image(const json_t *object, struct image **ret, struct error *err)
+{
+	const char *id, *digest, *squashfs, *image_record;
+	struct image image;
+
+	if (json_get_string(object, "id", &id, err) < 0 ||
+	    json_get_string(object, "digest", &digest, err) < 0 ||
+	    json_get_string(object, "squashfs", &squashfs, err) < 0 ||
+	    json_get_string(object, "record", &image_record, err) < 0)
+		return error_wrap(err, "image");
+	image = (struct image){ (char *)id, (char *)digest, (char *)squashfs,
+				(char *)image_record };
+	*ret = image_copy(&image);
+	return 0;
+}
+
+static int read_members(const json_t *object, struct record *ret, struct error *err)
+{
+	const char *driver;
+	uint64_t pid;
+
+	if (json_get_u64(object, "pid", &pid, err) < 0 ||
+	    json_get_u64(object, "start_time", &ret->start_time, err) < 0 ||
+	    json_get_string(object, "driver", &driver, err) < 0 ||
+	    spec_from_json(json_object_get(object, "spec"), &ret->spec, err) < 0 ||
+	    read_image(json_object_get(object, "image"), &ret->image, err) < 0)
+		return -1;
+	if (pid < 2 || pid > INT32_MAX)
+		return error_set(err, "'pid' is not the number of a process");
+	ret->pid = (pid_t)pid;
+	snprintf(ret->driver, sizeof(ret->driver), "%s", driver);
+	ret->restarts = (uint32_t)json_u64_or(object, "restarts", 0);
+	ret->backoff.failures = (uint32_t)json_u64_or(object, "failures", 0);
+	ret->backoff.delay_ms = json_u64_or(object, "delay_ms", 0);
+	return 0;
+}
+
+int record_read(const char *run_dir, struct record *ret, struct error *err)
+{
+	_cleanup_free_
+	char *path = xasprintf("%s/record.json", run_dir);
+	_cleanup_strbuf_ struct strbuf text = { 0 };
+	_cleanup_json_ json_t *object = NULL;
+	struct record record = { 0 };
+
+	if (fs_read(path, RECORD_MAX, &text, err) < 0 ||
+	    json_parse(strbuf_text(&text), text.length, path, &object, err) < 0)
+		return -1;
+	if (read_members(object, &record, err) < 0) {
+		record_reset(&record);
+		return error_wrap(err, "%s", path);
+	}
+	*ret = record;
+	return 0;
+}
+
+void record_reset(struct record *record)
+{
+	spec_free(record->spec);
+	image_free(record->image);
+	*record = (struct record){ 0 };
+}
+
+/* --- strays ---------------------------------------------------------------------------------- */
+
+/* A zombie keeps its uid until its parent reaps it, holds nothing, and cannot be killed again. */
+static bool is_zombie(pid_t pid)
+{
+	_cleanup_strbuf_ struct strbuf stat = { 0 };
+	char path[64];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (fs_read(path, 4096, &stat, NULL) < 0)
+		return true; /* gone meanwhile */
+	at = strrchr(strbuf_text(&stat), ')');
+	return at && at[1] == ' ' && (at[2] == 'Z' || at[2] == 'X');
+}
+
+/* Kills what runs under the uid now; how many there were, or -1. */
+static int kill_once(uid_t uid, struct error *err)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	int found = 0;
+
+	if (!proc)
+		return error_errno(err, errno, "/proc: cannot list");
+	while ((entry = readdir(proc))) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		struct stat st;
+
+		if (pid < 2 || fstatat(dirfd(proc), entry->d_name, &st, 0) < 0 ||
+		    st.st_uid != uid || is_zombie(pid))
+			continue;
+		if (kill(pid, SIGKILL) == 0)
+			found++;
+	}
+	closedir(proc);
+	return found;
+}
+
+int record_kill_strays(uid_t uid, struct error *err)
+{
+	static const struct timespec pause = { .tv_nsec = STRAY_WAIT_MS * 1000000L };
+
+	for (int round = 0; round < STRAY_ROUNDS; round++) {
+		int found = kill_once(uid, err);
+
+		if (found <= 0)
+			return found;
+		nanosleep(&pause, NULL);
+	}
+	return error_set(err, "processes of uid %u do not end", (unsigned)uid);
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Carries out plans and answers questions about all instances. Instances live in one array, sorted
+ * as the fleet is, so that planning stays a merge of two sorted lists.
+ */
+#include "instance/roster.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "instance/instance.h"
+#include "instance/logfile.h"
+
+struct roster {
+	struct loop *loop; /* borrowed, as is the next */
+	const struct settings *settings;
+	roster_fn *changed;
+	void *data;
+	struct net *net; /* owned, as is all below */
+	struct image_store *images;
+	struct boot *boot;
+	struct instance_context context;
+	struct instance **instances; /* sorted by spec_order */
+	size_t count;
+	uint8_t *slots;		    /* slot -> in use */
+	struct instance **released; /* to be freed once control is back in the loop */
+	size_t released_count;
+	struct watch *sweeper;
+};
+
+static int spec_order(const struct spec *a, const struct spec *b)
+{
+	int order = strcmp(a->tenant, b->tenant);
+
+	if (order == 0)
+		order = strcmp(a->vm, b->vm);
+	if (order == 0)
+		order = (a->replica > b->replica) - (a->replica < b->replica);
+	return order;
+}
+
+/* --- the array ------------------------------------------------------------------------------- */
+
+/* The place of the name's instance, or where it would be inserted. */
+static size_t place_of(const struct roster *roster, const struct spec *spec, bool *ret_found)
+{
+	size_t low = 0, high = roster->count;
+
+	*ret_found = false;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = spec_order(instance_spec(roster->instances[middle]), spec);
+
+		if (order == 0)
+			*ret_found = true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int insert(struct roster *roster, struct instance *instance)
+{
+	bool found;
+	size_t place = place_of(roster, instance_spec(instance), &found);
+
+	if (found)
+		return -1;
+	roster->instances = xreallocarray(roster->instances, roster->count + 1,
+					  sizeof(*roster->instances));
+	memmove(&roster->instances[place + 1], &roster->instances[place],
+		(roster->count - place) * sizeof(*roster->instances));
+	roster->instances[place] = instance;
+	roster->count++;
+	roster->slots[instance_slot(instance)] = 1;
+	return 0;
+}
+
+static struct instance *find(const struct roster *roster, const char *name)
+{
+	for (size_t i = 0; i < roster->count; i++)
+		if (strcmp(instance_spec(roster->instances[i])->name, name) == 0)
+			return roster->instances[i];
+	return NULL;
+}
+
+static struct instance *find_spec(const struct roster *roster, const struct spec *spec)
+{
+	bool found;
+	size_t place = place_of(roster, spec, &found);
+
+	return found ? roster->instances[place] : NULL;
+}
+
+/* The first two uids of the range are the image workers'. */
+static uint32_t slot_limit(const struct roster *roster)
+{
+	return roster->settings->uid_count - 2;
+}
+
+static int free_slot(const struct roster *roster, uint32_t *ret)
+{
+	for (uint32_t slot = 0; slot < slot_limit(roster); slot++)
+		if (!roster->slots[slot]) {
+			*ret = slot;
+			return 0;
+		}
+	return -1;
+}
+
+/* --- what instances ask ---------------------------------------------------------------------- */
+
+static void on_changed(void *data, struct instance *instance)
+{
+	struct roster *roster = data;
+	struct instance_status status;
+
+	instance_observe(instance, &status);
+	roster->changed(roster->data, &status);
+}
+
+static void on_sweep(struct watch *watch, unsigned events, void *data)
+{
+	struct roster *roster = data;
+
+	(void)events;
+	roster->sweeper = watch_free(watch);
+	for (size_t i = 0; i < roster->released_count; i++) {
+		roster->slots[instance_slot(roster->released[i])] = 0;
+		instance_free(roster->released[i]);
+	}
+	roster->released_count = 0;
+}
+
+/* Out of the list at once; freed when no callback of its own can be on the stack any more. */
+static void on_released(void *data, struct instance *instance)
+{
+	struct roster *roster = data;
+
+	for (size_t i = 0; i < roster->count; i++) {
+		if (roster->instances[i] != instance)
+			continue;
+		memmove(&roster->instances[i], &roster->instances[i + 1],
+			(roster->count - i - 1) * sizeof(*roster->instances));
+		roster->count--;
+		break;
+	}
+	roster->released = xreallocarray(roster->released, roster->released_count + 1,
+					 sizeof(*roster->released));
+	roster->released[roster->released_count++] = instance;
+	if (!roster->sweeper)
+		roster->sweeper = loop_soon(roster->loop, on_sweep, roster);
+}
+
+static const char *on_holder(void *data, const struct instance *asking,
+			     const struct address_list *addresses)
+{
+	const struct roster *roster = data;
+
+	for (size_t i = 0; i < roster->count; i++) {
+		const struct instance *other = roster->instances[i];
+
+		if (other == asking)
+			continue;
+		for (uint32_t j = 0; j < addresses->count; j++)
+			if (instance_holds(other, &addresses->items[j]))
+				return instance_spec(other)->name;
+	}
+	return NULL;
+}
+
+static char *on_hosts(void *data, const char *tenant)
+{
+	const struct roster *roster = data;
+	struct strbuf lines = { 0 };
+	char text[ADDRESS_TEXT_MAX];
+
+	for (size_t i = 0; i < roster->count; i++) {
+		const struct spec *spec = instance_spec(roster->instances[i]);
+
+		if (strcmp(spec->tenant, tenant) != 0)
+			continue;
+		for (uint32_t j = 0; j < spec->addresses.count; j++)
+			strbuf_printf(&lines, "%s %s\n",
+				      address_format(&spec->addresses.items[j], text),
+				      spec->hostname);
+	}
+	return strbuf_take(&lines);
+}
+
+/* --- opening: adopt what runs, free what was left -------------------------------------------- */
+
+static int adopt_slot(struct roster *roster, uint32_t slot, struct strv *taps, struct error *err)
+{
+	struct instance *instance = NULL;
+
+	if (instance_adopt(&roster->context, slot, &instance, err) < 0) {
+		log_warning("slot %u: not adopted, and freed: %s", (unsigned)slot, err->text);
+		return 0;
+	}
+	if (insert(roster, instance) < 0) {
+		instance_free(instance);
+		return error_set(err,
+				 "slot %u: its VM runs twice (stop the daemon, end one by "
+				 "hand)",
+				 (unsigned)slot);
+	}
+	strv_addf(taps, NET_TAP_PREFIX "%u", (unsigned)slot);
+	return 0;
+}
+
+static int adopt_all(struct roster *roster, struct error *err)
+{
+	_cleanup_free_
+	char *path = xasprintf("%s/vm", roster->settings->run_dir);
+	_cleanup_strv_ struct strv taps = { 0 };
+	struct dirent *entry;
+	int result = 0;
+	DIR *dir;
+
+	if (fs_mkdir_p(path, 0700, err) < 0)
+		return -1;
+	dir = opendir(path);
+	if (!dir)
+		return error_errno(err, errno, "%s: cannot list", path);
+	while (result == 0 && (entry = readdir(dir))) {
+		char *end;
+		unsigned long slot = strtoul(entry->d_name, &end, 10);
+
+		if (entry->d_name[0] == '.' || *end || slot >= slot_limit(roster))
+			continue;
+		result = adopt_slot(roster, (uint32_t)slot, &taps, err);
+	}
+	closedir(dir);
+	if (result < 0)
+		return -1;
+	return net_sweep(roster->net, &taps, err);
+}
+
+int roster_open(struct loop *loop, const struct settings *settings, roster_fn *changed, void *data,
+		struct roster **ret, struct error *err)
+{
+	struct roster *roster = xcalloc(1, sizeof(*roster));
+
+	roster->loop = loop;
+	roster->settings = settings;
+	roster->changed = changed;
+	roster->data = data;
+	roster->slots = xcalloc(settings->uid_count, 1);
+	roster->boot = boot_new(settings);
+	if (net_open(settings, &roster->net, err) < 0 ||
+	    image_store_open(loop, settings, &roster->images, err) < 0) {
+		roster_close(roster);
+		return -1;
+	}
+	roster->context = (struct instance_context){
+		.loop = loop,
+		.settings = settings,
+		.net = roster->net,
+		.images = roster->images,
+		.boot = roster->boot,
+		.changed = on_changed,
+		.released = on_released,
+		.holder = on_holder,
+		.hosts = on_hosts,
+		.data = roster,
+	};
+	if (adopt_all(roster, err) < 0) {
+		roster_close(roster);
+		return -1;
+	}
+	*ret = roster;
+	return 0;
+}
+
+struct roster *roster_close(struct roster *roster)
+{
+	struct error err;
+
+	if (!roster)
+		return NULL;
+	for (size_t i = 0; i < roster->released_count; i++)
+		instance_free(roster->released[i]);
+	for (size_t i = 0; i < roster->count; i++)
+		instance_free(roster->instances[i]);
+	watch_free(roster->sweeper);
+	if (roster->images)
+		image_store_close(roster->images);
+	/* With no VM left, the guard has nothing to guard: leave the kernel as it was found. */
+	if (roster->net && roster->count == 0 && net_remove(roster->net, &err) < 0)
+		log_warning("%s", err.text);
+	if (roster->net)
+		net_close(roster->net);
+	boot_free(roster->boot);
+	free(roster->instances);
+	free(roster->released);
+	free(roster->slots);
+	free(roster);
+	return NULL;
+}
+
+/* --- carrying out a plan --------------------------------------------------------------------- */
+
+static void create(struct roster *roster, const struct spec *spec)
+{
+	struct instance *instance;
+	uint32_t slot;
+
+	if (free_slot(roster, &slot) < 0) {
+		log_error("%s: no free slot (raise uid_count in stoker.ini)", spec->name);
+		return;
+	}
+	instance = instance_new(&roster->context, spec, slot);
+	insert(roster, instance);
+	instance_start(instance);
+}
+
+static void carry_out(struct roster *roster, const struct action *action)
+{
+	struct instance *instance = action->desired ? find_spec(roster, action->desired)
+						    : find(roster, action->name);
+
+	switch (action->kind) {
+	case ACTION_REMOVE:
+		if (instance)
+			instance_remove(instance);
+		break;
+	case ACTION_REPLACE:
+		if (instance)
+			instance_replace(instance, action->desired);
+		break;
+	case ACTION_UPDATE:
+		if (instance)
+			instance_update(instance, action->desired);
+		break;
+	case ACTION_CREATE:
+		if (!instance)
+			create(roster, action->desired);
+		break;
+	case ACTION_KEEP:
+		if (instance)
+			instance_keep(instance);
+		break;
+	}
+}
+
+void roster_apply(struct roster *roster, const struct fleet *fleet, const struct plan *plan)
+{
+	(void)fleet;
+	boot_forget(roster->boot);
+	for (size_t i = 0; i < plan->count; i++)
+		carry_out(roster, &plan->actions[i]);
+	if (plan_is_empty(plan))
+		return;
+	for (size_t i = 0; i < roster->count; i++)
+		instance_refresh_hosts(roster->instances[i]);
+}
+
+/* --- questions ------------------------------------------------------------------------------- */
+
+void roster_observe(const struct roster *roster, struct fleet_status *ret)
+{
+	ret->instances = xcalloc(roster->count, sizeof(*ret->instances));
+	ret->count = roster->count;
+	for (size_t i = 0; i < roster->count; i++)
+		instance_observe(roster->instances[i], &ret->instances[i]);
+}
+
+static struct instance *find_or_say(const struct roster *roster, const char *name,
+				    struct error *err)
+{
+	struct instance *instance = find(roster, name);
+
+	if (!instance)
+		error_set(err, "no VM is named '%s' (see stokerctl status)", name);
+	return instance;
+}
+
+int roster_restart(struct roster *roster, const char *name, struct error *err)
+{
+	struct instance *instance = find_or_say(roster, name, err);
+
+	if (!instance)
+		return -1;
+	instance_restart(instance);
+	return 0;
+}
+
+int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err)
+{
+	if (!find_or_say(roster, name, err))
+		return -1;
+	*ret = logfile_path(roster->settings, name);
+	return 0;
+}
+
+int roster_counters(const struct roster *roster, const char *name, struct net_counters *ret,
+		    struct error *err)
+{
+	const struct instance *instance = find_or_say(roster, name, err);
+
+	if (!instance)
+		return -1;
+	return net_counters_read(roster->net, instance_slot(instance), ret, err);
+}
+
+bool roster_is_settled(const struct roster *roster)
+{
+	for (size_t i = 0; i < roster->count; i++) {
+		struct instance_status status;
+
+		instance_observe(roster->instances[i], &status);
+		switch (status.phase) {
+		case PHASE_RUNNING:
+		case PHASE_STOPPED:
+		case PHASE_BACKOFF:
+		case PHASE_FAILED:
+			break;
+		case PHASE_ABSENT:
+		case PHASE_FETCHING:
+		case PHASE_PREPARING:
+		case PHASE_BOOTING:
+		case PHASE_STOPPING:
+		case PHASE_COUNT:
+			return false;
+		}
+	}
+	return true;
+}
