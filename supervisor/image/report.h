@@ -42,6 +42,9 @@ struct report {
 /* Writer: one record, whole. Errors are ignored: a daemon that went away wants no report. */
 void report_send(int fd, const struct report *report);
 
+/* Writer: REPORT_ERROR with err's text; bytes outside printable ASCII become '?'. */
+void report_failure(int fd, const struct error *err, bool retry);
+
 /* Reader: checks magic, kind, ranges, termination, printable text and, where one belongs, the form
  * of the digest. -1: the worker misbehaves. */
 int report_check(const struct report *report, struct error *err);
