@@ -35,17 +35,6 @@ struct roster {
 	struct watch *sweeper;
 };
 
-static int spec_order(const struct spec *a, const struct spec *b)
-{
-	int order = strcmp(a->tenant, b->tenant);
-
-	if (order == 0)
-		order = strcmp(a->vm, b->vm);
-	if (order == 0)
-		order = (a->replica > b->replica) - (a->replica < b->replica);
-	return order;
-}
-
 /* --- the array ------------------------------------------------------------------------------- */
 
 /* The place of the name's instance, or where it would be inserted. */

@@ -115,6 +115,17 @@ struct spec *spec_copy(const struct spec *spec)
 	return copy;
 }
 
+int spec_order(const struct spec *a, const struct spec *b)
+{
+	int order = strcmp(a->tenant, b->tenant);
+
+	if (order == 0)
+		order = strcmp(a->vm, b->vm);
+	if (order == 0)
+		order = (a->replica > b->replica) - (a->replica < b->replica);
+	return order;
+}
+
 static bool string_equal(const char *a, const char *b)
 {
 	return strcmp(a ? a : "", b ? b : "") == 0;

@@ -93,6 +93,9 @@ struct spec *spec_new(void);
 struct spec *spec_free(struct spec *spec); /* NULL is fine; returns NULL */
 struct spec *spec_copy(const struct spec *spec);
 
+/* The order of a fleet: tenant, vm, replica. */
+int spec_order(const struct spec *a, const struct spec *b);
+
 bool spec_field_equal(const struct spec_field *field, const struct spec *a, const struct spec *b);
 
 json_t *spec_to_json(const struct spec *spec); /* new reference; all fields */
