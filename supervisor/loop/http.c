@@ -365,3 +365,100 @@ const char *http_header(const struct http_response *response, const char *name, 
 	}
 	return NULL;
 }
+
+/* --- URLs ------------------------------------------------------------------------------------ */
+
+static void cleanup_curlu(CURLU **url)
+{
+	curl_url_cleanup(*url);
+}
+
+static CURLU *parse_url(const char *text)
+{
+	CURLU *url = curl_url();
+
+	if (url && curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER) == CURLUE_OK)
+		return url;
+	curl_url_cleanup(url);
+	return NULL;
+}
+
+/* The caller frees it with curl_free; NULL when there is none. */
+static char *url_part(CURLU *url, CURLUPart part, unsigned flags)
+{
+	char *text = NULL;
+
+	return curl_url_get(url, part, &text, flags) == CURLUE_OK ? text : NULL;
+}
+
+static char *copy_and_free(char *text)
+{
+	char *copy = xstrdup(text);
+
+	curl_free(text);
+	return copy;
+}
+
+char *http_url_resolve(const char *base, const char *location, struct error *err)
+{
+	CLEANUP(cleanup_curlu) CURLU *url = parse_url(base);
+	_cleanup_free_
+	char *scheme = NULL;
+
+	/* Setting a relative URL on a handle resolves it against what is there, curl_url_set(3). */
+	if (!url || curl_url_set(url, CURLUPART_URL, location, CURLU_DISALLOW_USER) != CURLUE_OK) {
+		error_set(err, "'%.200s' is not a URL to follow", location);
+		return NULL;
+	}
+	scheme = copy_and_free(url_part(url, CURLUPART_SCHEME, 0));
+	if (!scheme || (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)) {
+		error_set(err, "'%.200s' is neither http nor https", location);
+		return NULL;
+	}
+	return copy_and_free(url_part(url, CURLUPART_URL, 0));
+}
+
+static bool parts_equal(CURLU *a, CURLU *b, CURLUPart part)
+{
+	char *left = url_part(a, part, CURLU_DEFAULT_PORT);
+	char *right = url_part(b, part, CURLU_DEFAULT_PORT);
+	bool equal = left && right && strcasecmp(left, right) == 0;
+
+	curl_free(left);
+	curl_free(right);
+	return equal;
+}
+
+bool http_url_same_origin(const char *a, const char *b)
+{
+	CLEANUP(cleanup_curlu) CURLU *left = parse_url(a);
+	CLEANUP(cleanup_curlu) CURLU *right = parse_url(b);
+
+	return left && right && parts_equal(left, right, CURLUPART_SCHEME) &&
+	       parts_equal(left, right, CURLUPART_HOST) && parts_equal(left, right, CURLUPART_PORT);
+}
+
+char *http_url_authority(const char *text)
+{
+	CLEANUP(cleanup_curlu) CURLU *url = parse_url(text);
+	_cleanup_free_
+	char *host = url ? copy_and_free(url_part(url, CURLUPART_HOST, 0)) : NULL;
+	_cleanup_free_
+	char *port = url ? copy_and_free(url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT))
+			 : NULL;
+
+	return xasprintf("%s%s%s", host ? host : "", port ? ":" : "", port ? port : "");
+}
+
+void http_url_escape(struct strbuf *url, const char *text)
+{
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		bool unreserved = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+				  (*c >= '0' && *c <= '9') || strchr("-._~", *c);
+
+		if (unreserved)
+			strbuf_putc(url, (char)*c);
+		else
+			strbuf_printf(url, "%%%02X", *c);
+	}
+}

@@ -68,6 +68,19 @@ struct http_request *http_request_free(struct http_request *request);
 /* The value of a header by its case-insensitive name, or NULL. `nth` counts repetitions from 0. */
 const char *http_header(const struct http_response *response, const char *name, size_t nth);
 
+/* What `location` means in an answer to a request for `base` (RFC 3986, 5). Only http and https,
+ * without user names. The caller frees it; NULL with err set when it is no such URL. */
+char *http_url_resolve(const char *base, const char *location, struct error *err);
+
+/* Same scheme, host and port (RFC 6454, 5). URLs that cannot be parsed have no origin in common. */
+bool http_url_same_origin(const char *a, const char *b);
+
+/* "host", or "host:port" when the port is not the scheme's own. The caller frees it. */
+char *http_url_authority(const char *url);
+
+/* Adds text to a URL's query, everything but unreserved characters percent-encoded. */
+void http_url_escape(struct strbuf *url, const char *text);
+
 DEFINE_CLEANUP(struct http, http_free);
 
 #endif

@@ -326,6 +326,49 @@ static void test_cancel(void **state)
 	free(server_stop(&server));
 }
 
+static void test_urls(void **state)
+{
+	static const struct {
+		const char *base, *location, *result;
+	} cases[] = {
+		{ "https://a.io/v2/x", "https://b.io/y?z=1", "https://b.io/y?z=1" },
+		{ "https://a.io/v2/x", "/y", "https://a.io/y" },
+		{ "https://a.io/v2/x", "//b.io/y", "https://b.io/y" },
+		{ "https://a.io:8443/v2/x", "y", "https://a.io:8443/v2/y" },
+		{ "https://a.io/v2/x", "http://b.io/", "http://b.io/" },
+		{ "https://a.io/v2/x", "file:///etc/passwd", NULL },
+		{ "https://a.io/v2/x", "ftp://b.io/", NULL },
+		{ "https://a.io/v2/x", "https://user@b.io/", NULL },
+		{ "https://a.io/v2/x", "http://[::1", NULL },
+	};
+	struct strbuf escaped = { 0 };
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		text = http_url_resolve(cases[i].base, cases[i].location, NULL);
+		if (cases[i].result)
+			assert_string_equal(text, cases[i].result);
+		else
+			assert_null(text);
+		free(text);
+	}
+	assert_true(http_url_same_origin("https://a.io/x", "HTTPS://A.io:443/y"));
+	assert_false(http_url_same_origin("https://a.io/x", "https://a.io:444/x"));
+	assert_false(http_url_same_origin("https://a.io/x", "http://a.io/x"));
+	assert_false(http_url_same_origin("https://a.io/x", "https://a.io.evil/x"));
+	assert_false(http_url_same_origin("https://a.io/x", "nonsense:"));
+	text = http_url_authority("http://a.io:5000/x");
+	assert_string_equal(text, "a.io:5000");
+	free(text);
+	text = http_url_authority("https://a.io:443/x");
+	assert_string_equal(text, "a.io");
+	free(text);
+	http_url_escape(&escaped, "repository:a/b:pull &\n");
+	assert_string_equal(escaped.data, "repository%3Aa%2Fb%3Apull%20%26%0A");
+	strbuf_reset(&escaped);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -344,6 +387,7 @@ int main(void)
 		TEST(test_refused),
 		TEST(test_other_schemes),
 		TEST(test_cancel),
+		cmocka_unit_test(test_urls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
