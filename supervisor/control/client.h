@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One client of the control socket, between server.c, which moves bytes and enforces the limits,
+ * and commands.c and logs.c, which know what the commands answer.
+ *
+ * A command never writes more than it is asked for: `more` is called while the client's queue has
+ * room, so what waits for a slow reader is bounded, whatever the size of the answer.
+ */
+#ifndef STOKER_CONTROL_CLIENT_H
+#define STOKER_CONTROL_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "control/protocol.h"
+#include "control/server.h"
+#include "control/tail.h"
+
+enum { EVENTS_KEPT = 512 };
+
+/* The newest status changes. Zero-initialise it. */
+struct events {
+	char *lines[EVENTS_KEPT]; /* a ring of {"event":{...}} lines; owned */
+	uint64_t count;		  /* how many there ever were; the next one's place */
+};
+
+void events_add(struct events *events, const struct instance_status *status);
+void events_reset(struct events *events);
+
+/* What the commands may use of the server. */
+struct control {
+	struct loop *loop;
+	const struct settings *settings;
+	struct roster *roster;
+	const struct control_handlers *handlers;
+	void *data;
+	struct events events;
+};
+
+/* The state of the command that runs for a client; zero when none does. */
+struct job {
+	struct request request;
+	uint64_t next_event; /* events, reload */
+	size_t next_index;   /* status, reload: into the roster's list ... */
+	char *last_name;     /* ... which may have changed since: who came last. Owned */
+	json_t *touched;     /* reload: object with a member per instance that changed. Owned */
+	uint64_t until_ms;   /* reload: when to stop waiting */
+	bool is_waiting;     /* reload: not settled yet */
+	bool has_settled;
+	struct tail *tail; /* logs; owned */
+};
+
+struct client {
+	struct control *control;       /* borrowed */
+	const struct command *command; /* NULL: waits for a request */
+	struct job job;
+	struct strbuf out;
+};
+
+enum progress {
+	PROGRESS_WAIT,	/* nothing to say now; ask again at the next tick or event */
+	PROGRESS_AGAIN, /* said something, and has more */
+	PROGRESS_DONE,	/* client_done was called */
+};
+
+struct command {
+	/* -1: the error becomes the answer. */
+	int (*start)(struct client *client, struct error *err);
+	/* NULL when start has said everything but the end. */
+	enum progress (*more)(struct client *client);
+};
+
+extern const struct command control_commands[COMMAND_COUNT];
+
+/* logs.c */
+int logs_start(struct client *client, struct error *err);
+enum progress logs_more(struct client *client);
+
+void job_reset(struct job *job);
+
+/* Queues one line, {key: value}; takes the reference. */
+void client_send(struct client *client, const char *key, json_t *value);
+
+/* Queues {"done":true} with the members of `more` (taken; may be NULL). */
+void client_done(struct client *client, json_t *more);
+
+#endif

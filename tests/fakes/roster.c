@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A roster whose instances a test sets by hand; test_server includes it, and the linker then takes
+ * none of the real one.
+ */
+#include "instance/roster.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+struct roster {
+	struct instance_status instances[2000];
+	size_t count;
+	bool is_settled;
+	char *log_path;	    /* of every instance */
+	char restarted[64]; /* what roster_restart was told last */
+};
+
+static const struct instance_status *fake_find(const struct roster *roster, const char *name)
+{
+	for (size_t i = 0; i < roster->count; i++)
+		if (strcmp(roster->instances[i].spec->name, name) == 0)
+			return &roster->instances[i];
+	return NULL;
+}
+
+static int fake_check(const struct roster *roster, const char *name, struct error *err)
+{
+	return fake_find(roster, name) ? 0 : error_set(err, "there is no instance '%s'", name);
+}
+
+void roster_observe(const struct roster *roster, struct fleet_status *ret)
+{
+	ret->count = roster->count;
+	ret->instances = xmemdup(roster->instances, roster->count * sizeof(*ret->instances));
+}
+
+int roster_restart(struct roster *roster, const char *name, struct error *err)
+{
+	if (fake_check(roster, name, err) < 0)
+		return -1;
+	snprintf(roster->restarted, sizeof(roster->restarted), "%s", name);
+	return 0;
+}
+
+int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err)
+{
+	if (fake_check(roster, name, err) < 0)
+		return -1;
+	*ret = xstrdup(roster->log_path);
+	return 0;
+}
+
+int roster_counters(const struct roster *roster, const char *name, struct net_counters *ret,
+		    struct error *err)
+{
+	if (fake_check(roster, name, err) < 0)
+		return -1;
+	*ret = (struct net_counters){
+		.items = { { "accept", 41, false }, { "source-mac", 7, true } },
+		.count = 2,
+		.accepted_bytes = 4242,
+		.attachment = "tcx",
+	};
+	return 0;
+}
+
+bool roster_is_settled(const struct roster *roster)
+{
+	return roster->is_settled;
+}
