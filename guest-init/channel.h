@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's end of the stream to the host: virtserialport "stoker.0" where there is one, else
+ * vsock. Logs wait in a ring while the host is away, and the host's verbs come out as callbacks.
+ * Nothing here blocks.
+ */
+#ifndef STOKER_GUEST_INIT_CHANNEL_H
+#define STOKER_GUEST_INIT_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guest-init/protocol.h"
+#include "guest-init/ring.h"
+
+enum {
+	CHANNEL_RING_SIZE = 256 << 10,
+	CHANNEL_IN_SIZE = sizeof(struct frame_header) + FRAME_PAYLOAD_MAX,
+	CHANNEL_CONTROL_SIZE = sizeof(struct frame_header) + sizeof(struct frame_exit),
+};
+
+/* What the host asks for. */
+struct channel_verbs {
+	void (*stop)(void *data, int signal, uint64_t grace_ms);
+	void (*hosts)(void *data, const char *lines); /* NUL-terminated */
+	void (*exit_seen)(void *data);
+	void *data;
+};
+
+enum channel_backend { BACKEND_NONE, BACKEND_PORT, BACKEND_VSOCK };
+
+struct channel {
+	struct channel_verbs verbs;
+	int epoll; /* borrowed */
+	uint64_t epoll_token;
+	int fd; /* -1: not connected */
+	uint64_t next_connect_ms;
+	enum channel_backend backend;
+
+	bool greeted; /* a host listens on this connection */
+	uint8_t nonce[8];
+
+	bool running;
+	uint64_t boot_us;
+	bool has_exit, exit_sent;
+	struct frame_exit exit;
+
+	struct ring ring;
+	uint8_t ring_bytes[CHANNEL_RING_SIZE];
+	uint8_t control[CHANNEL_CONTROL_SIZE]; /* hello or exit report, before any more logs */
+	size_t control_length, control_sent;
+	uint8_t in[CHANNEL_IN_SIZE + 1]; /* and a NUL */
+	size_t in_length;
+};
+
+/* Events of its descriptor are registered with `epoll`, carrying `token`. */
+void channel_init(struct channel *channel, int epoll, uint64_t token,
+		  const struct channel_verbs *verbs);
+
+/* Connects when it is not connected, and writes what it can. To be called on every turn of the
+ * loop, and each CHANNEL_TEND_MS while channel_wants_tending. */
+enum { CHANNEL_TEND_MS = 100 };
+void channel_tend(struct channel *channel, uint64_t now_ms);
+bool channel_wants_tending(const struct channel *channel);
+
+/* To be called when its descriptor has an event. */
+void channel_on_event(struct channel *channel, uint32_t events);
+
+void channel_set_running(struct channel *channel, bool running, uint64_t boot_us);
+
+/* Takes the bytes. When the host is away they push out the oldest; when the host is slow and
+ * channel_has_room is false they are counted as dropped. */
+void channel_log(struct channel *channel, enum log_stream stream, const void *bytes, size_t length);
+void channel_say(struct channel *channel, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* False: the host is there but slow, so whoever writes logs has to wait. */
+bool channel_has_room(const struct channel *channel);
+
+/* The exit report, sent after all logs, and again to each host that greets. */
+void channel_report(struct channel *channel, const struct frame_exit *report);
+
+#endif

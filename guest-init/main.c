@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stoker-init, PID 1 of a guest: builds the workload's world from the initramfs, runs it, carries
+ * its output to the host, and ends the VM with a report of how it ended. The kernel starts it as
+ * /init; the host's side is supervisor/guest/. A failure before the workload runs is a report too.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/reboot.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest-init/channel.h"
+#include "guest-init/config.h"
+#include "guest-init/failure.h"
+#include "guest-init/mounts.h"
+#include "guest-init/names.h"
+#include "guest-init/network.h"
+#include "guest-init/protocol.h"
+#include "guest-init/service.h"
+#include "guest-init/syslog.h"
+
+enum {
+	DEFAULT_GRACE_MS = 10000,
+	GRACE_MAX_MS = 24 * 3600 * 1000,
+	REAP_MS = 2000,	   /* for what SIGKILL left of the workload */
+	DRAIN_MS = 10000,  /* for its last output to find room */
+	REPORT_MS = 15000, /* for the host to take the report: a daemon may be restarting */
+	READ_SIZE = 16 << 10,
+	RECORDS_PER_TURN = 64,
+};
+
+enum source {
+	SOURCE_SIGNALS,
+	SOURCE_CHANNEL,
+	SOURCE_STDOUT,
+	SOURCE_STDERR,
+	SOURCE_SYSLOG,
+	SOURCE_KERNEL,
+	SOURCE_COUNT
+};
+
+enum phase {
+	PHASE_RUNNING,
+	PHASE_STOPPING, /* the stop signal was sent; SIGKILL at the deadline */
+	PHASE_DRAINING, /* the workload is gone, its output is not */
+	PHASE_REPORTING,
+	PHASE_OVER,
+};
+
+struct init {
+	struct channel channel;
+	struct config config;
+	struct mounts mounts;
+	struct service service;
+	struct frame_exit report;
+	int epoll;
+	int fds[SOURCE_COUNT]; /* -1: closed; the channel's is its own */
+	bool logs_paused;
+	bool killed; /* SIGKILL was ours */
+	enum phase phase;
+	uint64_t deadline_ms; /* of the phase; UINT64_MAX: none */
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void enter_phase(struct init *init, enum phase phase, uint64_t limit_ms)
+{
+	init->phase = phase;
+	init->deadline_ms = limit_ms == UINT64_MAX ? UINT64_MAX : now_ms() + limit_ms;
+}
+
+/* --- the world ------------------------------------------------------------------------------ */
+
+static int load_file(const char *path, enum config_file file, struct config *config,
+		     struct failure *why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int result = -1;
+	struct stat st;
+	char *bytes;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(why, "open %s: %s", path, strerror(errno));
+	if (st.st_size > CONFIG_FILE_MAX)
+		return fail(why, "%s has %lld bytes (at most %d)", path, (long long)st.st_size,
+			    CONFIG_FILE_MAX);
+	bytes = malloc((size_t)st.st_size + 1);
+	n = bytes ? read(fd, bytes, (size_t)st.st_size) : -1;
+	if (n != st.st_size)
+		fail(why, "read %s: %s", path, strerror(errno));
+	else
+		result = config_parse(bytes, (size_t)n, file, config, why);
+	free(bytes);
+	close(fd);
+	return result;
+}
+
+static int load_config(struct config *config, struct failure *why)
+{
+	struct config image = { 0 };
+	int result = -1;
+
+	if (load_file("/stoker/config", CONFIG_FROM_MANIFEST, config, why) == 0 &&
+	    load_file("/stoker/image", CONFIG_FROM_IMAGE, &image, why) == 0) {
+		config_merge(config, &image);
+		result = 0;
+	}
+	config_reset(&image);
+	return result;
+}
+
+/* Without a console the kernel leaves 0 to 2 closed, and a pipe must not take their place. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd < 3);
+	if (fd >= 3)
+		close(fd);
+}
+
+static int build_world(struct init *init, struct failure *why)
+{
+	struct config *config = &init->config;
+
+	if (mounts_early(why) < 0)
+		return -1;
+	fill_standard_descriptors();
+	/* Modules first of all: without them there is no channel to complain on. */
+	if (load_file("/stoker/modules", CONFIG_FROM_BASE, config, why) < 0 ||
+	    mounts_load_modules(&config->modules, why) < 0 || load_config(config, why) < 0)
+		return -1;
+	if (mounts_root(&init->mounts, why) < 0 || mounts_system(config, why) < 0 ||
+	    network_up(config, why) < 0 || names_write(init->mounts.root, config, why) < 0 ||
+	    service_make_working_dir(config, why) < 0)
+		return -1;
+	return config->read_only ? mounts_seal(why) : 0;
+}
+
+/* --- sources of logs ------------------------------------------------------------------------ */
+
+static void watch(struct init *init, enum source source, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = source };
+
+	init->fds[source] = fd;
+	if (fd >= 0)
+		epoll_ctl(init->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void unwatch(struct init *init, enum source source)
+{
+	close(init->fds[source]);
+	init->fds[source] = -1;
+}
+
+/* A slow host holds up those who write, never the reaping. */
+static void pace_logs(struct init *init)
+{
+	bool pause = !channel_has_room(&init->channel);
+
+	if (pause == init->logs_paused)
+		return;
+	init->logs_paused = pause;
+	for (int source = SOURCE_STDOUT; source < SOURCE_COUNT; source++) {
+		struct epoll_event event = { .events = pause ? 0 : EPOLLIN,
+					     .data.u64 = (uint64_t)source };
+
+		if (init->fds[source] >= 0)
+			epoll_ctl(init->epoll, EPOLL_CTL_MOD, init->fds[source], &event);
+	}
+}
+
+static void read_pipe(struct init *init, enum source source, enum log_stream stream)
+{
+	char bytes[READ_SIZE];
+	ssize_t n = read(init->fds[source], bytes, sizeof(bytes));
+
+	if (n > 0)
+		channel_log(&init->channel, stream, bytes, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		unwatch(init, source);
+}
+
+/* One read, one record, for /dev/log and /dev/kmsg alike. */
+static void read_records(struct init *init, enum source source, enum log_stream stream,
+			 size_t (*format)(const char *, size_t, char[SYSLOG_LINE_MAX]))
+{
+	char record[SYSLOG_LINE_MAX], line[SYSLOG_LINE_MAX];
+
+	for (int i = 0; i < RECORDS_PER_TURN && channel_has_room(&init->channel); i++) {
+		ssize_t n = read(init->fds[source], record, sizeof(record));
+
+		/* EPIPE: the kernel overwrote records before they were read; go on. */
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n < 0)
+			return;
+		channel_log(&init->channel, stream, line, format(record, (size_t)n, line));
+	}
+}
+
+/* --- the host's verbs ----------------------------------------------------------------------- */
+
+static void stop(void *data, int number, uint64_t grace_ms)
+{
+	struct init *init = data;
+
+	if (init->phase > PHASE_STOPPING)
+		return;
+	service_signal(&init->service, number ? number : init->service.stop_signal);
+	enter_phase(init, PHASE_STOPPING, grace_ms < GRACE_MAX_MS ? grace_ms : GRACE_MAX_MS);
+}
+
+static void set_hosts(void *data, const char *lines)
+{
+	struct init *init = data;
+	struct failure why;
+	char *copy = strdup(lines);
+
+	if (!copy || init->phase > PHASE_STOPPING) {
+		free(copy);
+		return;
+	}
+	free(init->config.peers);
+	init->config.peers = copy;
+	if (names_write_hosts(init->mounts.root, &init->config, &why) < 0)
+		channel_say(&init->channel, "%s", why.text);
+}
+
+static void exit_seen(void *data)
+{
+	struct init *init = data;
+
+	if (init->phase == PHASE_REPORTING)
+		enter_phase(init, PHASE_OVER, UINT64_MAX);
+}
+
+/* --- the workload's end --------------------------------------------------------------------- */
+
+static void set_report(struct init *init, int status)
+{
+	bool oom = !init->killed && service_met_oom();
+	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	/* A shell says 128 + SIGKILL for its child. */
+	bool child_killed = WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGKILL;
+	enum exit_kind kind = WIFEXITED(status) ? EXIT_CODE : EXIT_SIGNAL;
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+
+	if (oom && (killed || child_killed)) {
+		kind = EXIT_OOM;
+		code = SIGKILL;
+	}
+	init->report.kind = htole32(kind);
+	init->report.code = (int32_t)htole32((uint32_t)code);
+}
+
+static void on_workload_gone(struct init *init, int status)
+{
+	set_report(init, status);
+	service_kill_all(REAP_MS);
+	channel_set_running(&init->channel, false, init->service.boot_us);
+	enter_phase(init, PHASE_DRAINING, DRAIN_MS);
+}
+
+static void reap(struct init *init)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == init->service.pid && init->phase <= PHASE_STOPPING)
+			on_workload_gone(init, status);
+}
+
+static void on_signal(struct init *init)
+{
+	struct signalfd_siginfo info;
+
+	while (read(init->fds[SOURCE_SIGNALS], &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(init);
+		else /* ctrl-alt-del, or somebody inside who wants the machine off */
+			stop(init, 0, DEFAULT_GRACE_MS);
+	}
+}
+
+static void finish_draining(struct init *init)
+{
+	if (init->fds[SOURCE_SYSLOG] >= 0)
+		read_records(init, SOURCE_SYSLOG, STREAM_SYSLOG, syslog_format);
+	if (init->fds[SOURCE_KERNEL] >= 0)
+		read_records(init, SOURCE_KERNEL, STREAM_KERNEL, kmsg_format);
+	mounts_finish(&init->mounts);
+	channel_report(&init->channel, &init->report);
+	enter_phase(init, PHASE_REPORTING, REPORT_MS);
+}
+
+/* What is due without an event. */
+static void advance(struct init *init)
+{
+	bool late = now_ms() >= init->deadline_ms;
+
+	switch (init->phase) {
+	case PHASE_STOPPING:
+		if (late) {
+			init->killed = true;
+			init->deadline_ms = UINT64_MAX; /* SIGCHLD comes next */
+			kill(-1, SIGKILL);
+		}
+		break;
+	case PHASE_DRAINING:
+		if (late || (init->fds[SOURCE_STDOUT] < 0 && init->fds[SOURCE_STDERR] < 0))
+			finish_draining(init);
+		break;
+	case PHASE_REPORTING:
+		if (late)
+			enter_phase(init, PHASE_OVER, UINT64_MAX);
+		break;
+	case PHASE_RUNNING:
+	case PHASE_OVER:
+		break;
+	}
+}
+
+/* --- the loop ------------------------------------------------------------------------------- */
+
+static void dispatch(struct init *init, const struct epoll_event *event)
+{
+	enum source source = (enum source)event->data.u64;
+
+	/* An earlier event of this turn may have closed it. */
+	if (source != SOURCE_CHANNEL && init->fds[source] < 0)
+		return;
+	switch (source) {
+	case SOURCE_SIGNALS:
+		on_signal(init);
+		break;
+	case SOURCE_CHANNEL:
+		channel_on_event(&init->channel, event->events);
+		break;
+	case SOURCE_STDOUT:
+		read_pipe(init, source, STREAM_STDOUT);
+		break;
+	case SOURCE_STDERR:
+		read_pipe(init, source, STREAM_STDERR);
+		break;
+	case SOURCE_SYSLOG:
+		read_records(init, source, STREAM_SYSLOG, syslog_format);
+		break;
+	case SOURCE_KERNEL:
+		read_records(init, source, STREAM_KERNEL, kmsg_format);
+		break;
+	case SOURCE_COUNT:
+		break;
+	}
+}
+
+static int timeout_ms(const struct init *init)
+{
+	uint64_t now = now_ms(), limit = INT32_MAX;
+
+	if (init->deadline_ms != UINT64_MAX)
+		limit = init->deadline_ms > now ? init->deadline_ms - now : 0;
+	if (channel_wants_tending(&init->channel) && limit > CHANNEL_TEND_MS)
+		limit = CHANNEL_TEND_MS;
+	return (int)(limit < INT32_MAX ? limit : INT32_MAX);
+}
+
+static void run(struct init *init)
+{
+	while (init->phase != PHASE_OVER) {
+		struct epoll_event events[SOURCE_COUNT];
+		int count;
+
+		advance(init);
+		channel_tend(&init->channel, now_ms());
+		pace_logs(init);
+		count = epoll_wait(init->epoll, events, SOURCE_COUNT, timeout_ms(init));
+		for (int i = 0; i < count; i++)
+			dispatch(init, &events[i]);
+	}
+}
+
+static void prepare(struct init *init)
+{
+	const struct channel_verbs verbs = {
+		.stop = stop, .hosts = set_hosts, .exit_seen = exit_seen, .data = init
+	};
+	sigset_t handled;
+
+	sigemptyset(&handled);
+	sigaddset(&handled, SIGCHLD);
+	sigaddset(&handled, SIGINT);
+	sigaddset(&handled, SIGTERM);
+	sigaddset(&handled, SIGPWR);
+	sigprocmask(SIG_BLOCK, &handled, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	reboot(RB_DISABLE_CAD); /* ctrl-alt-del becomes SIGINT */
+	umask(0022);
+
+	init->epoll = epoll_create1(EPOLL_CLOEXEC);
+	for (int source = 0; source < SOURCE_COUNT; source++)
+		init->fds[source] = -1;
+	watch(init, SOURCE_SIGNALS, signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
+	channel_init(&init->channel, init->epoll, SOURCE_CHANNEL, &verbs);
+	init->mounts = (struct mounts){ .root = -1, .upper = -1 };
+	init->deadline_ms = UINT64_MAX;
+}
+
+static void start(struct init *init)
+{
+	struct failure why = { "" };
+
+	if (build_world(init, &why) == 0) {
+		watch(init, SOURCE_SYSLOG, syslog_open());
+		watch(init, SOURCE_KERNEL, kmsg_open());
+		if (service_start(init->mounts.root, &init->config, &init->service, &why) == 0) {
+			watch(init, SOURCE_STDOUT, init->service.output);
+			watch(init, SOURCE_STDERR, init->service.errors);
+			channel_set_running(&init->channel, true, init->service.boot_us);
+			return;
+		}
+	}
+	dprintf(2, "stoker-init: %s\n", why.text);
+	init->report.kind = htole32(EXIT_INIT_ERROR);
+	memcpy(init->report.message, why.text, sizeof(init->report.message));
+	enter_phase(init, PHASE_DRAINING, 0);
+}
+
+/* Firecracker on x86 ends with a reset, not with a power-off. */
+static void power_off(const struct init *init)
+{
+#if defined(__x86_64__)
+	if (init->channel.backend == BACKEND_VSOCK)
+		reboot(RB_AUTOBOOT);
+#endif
+	(void)init;
+	reboot(RB_POWER_OFF);
+	reboot(RB_AUTOBOOT);
+}
+
+int main(void)
+{
+	static struct init init;
+
+	if (getpid() != 1) {
+		fprintf(stderr, "stoker-init: runs as PID 1 of a guest, see stoker-init(8)\n");
+		return 2;
+	}
+	prepare(&init);
+	start(&init);
+	run(&init);
+	power_off(&init);
+	return 1;
+}

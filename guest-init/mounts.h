@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * File systems of the guest, in the order of main.c: early ones for stoker-init itself, modules,
+ * the image under its writable layer as new root, what a workload expects in it, and the clean end.
+ */
+#ifndef STOKER_GUEST_INIT_MOUNTS_H
+#define STOKER_GUEST_INIT_MOUNTS_H
+
+#include "guest-init/config.h"
+#include "guest-init/failure.h"
+
+struct mounts {
+	int root;  /* a private, always writable mount of the image's root; -1: not there yet */
+	int upper; /* the mount of the writable layer; -1 likewise */
+};
+
+/* /proc, /sys, /dev of the initramfs. */
+int mounts_early(struct failure *why);
+
+int mounts_load_modules(const struct list *modules, struct failure *why);
+
+/* Mounts the disks whose serials are "base" and "upper" as one root and moves into it. The
+ * initramfs is emptied. */
+int mounts_root(struct mounts *mounts, struct failure *why);
+
+/* /proc, /sys, /dev ..., the tmpfs mounts of the manifest, and the cgroup hierarchy. */
+int mounts_system(const struct config *config, struct failure *why);
+
+/* Makes the root that the workload sees read-only. */
+int mounts_seal(struct failure *why);
+
+/* Syncs and makes the disks' file systems read-only. Nothing may be running any more. */
+void mounts_finish(struct mounts *mounts);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fed by channel.c from the pipes, /dev/log and /dev/kmsg; drained by it when the host reads. */
+#include "guest-init/ring.h"
+
+#include <endian.h>
+#include <string.h>
+
+static void copy_in(struct ring *ring, const void *bytes, size_t length)
+{
+	size_t at = (ring->start + ring->used) % ring->capacity;
+	size_t first = ring->capacity - at < length ? ring->capacity - at : length;
+
+	memcpy(ring->bytes + at, bytes, first);
+	memcpy(ring->bytes, (const uint8_t *)bytes + first, length - first);
+	ring->used += length;
+}
+
+static struct frame_header front(const struct ring *ring)
+{
+	struct frame_header header;
+	uint8_t *to = (uint8_t *)&header;
+
+	for (size_t i = 0; i < sizeof(header); i++)
+		to[i] = ring->bytes[(ring->start + i) % ring->capacity];
+	return header;
+}
+
+static void pop(struct ring *ring, size_t size)
+{
+	ring->start = (ring->start + size) % ring->capacity;
+	ring->used -= size;
+}
+
+size_t ring_room(const struct ring *ring)
+{
+	size_t left = ring->capacity - ring->used;
+
+	if (left <= sizeof(struct frame_header))
+		return 0;
+	left -= sizeof(struct frame_header);
+	return left < FRAME_PAYLOAD_MAX ? left : FRAME_PAYLOAD_MAX;
+}
+
+bool ring_put(struct ring *ring, enum log_stream stream, const void *bytes, size_t length)
+{
+	struct frame_header header = { .length = htole32((uint32_t)length),
+				       .type = htole16(FRAME_LOG),
+				       .stream = htole16((uint16_t)stream) };
+
+	if (length > ring_room(ring))
+		return false;
+	copy_in(ring, &header, sizeof(header));
+	copy_in(ring, bytes, length);
+	return true;
+}
+
+void ring_force(struct ring *ring, enum log_stream stream, const void *bytes, size_t length)
+{
+	while (ring->used && length > ring_room(ring)) {
+		struct frame_header header = front(ring);
+
+		ring->dropped[le16toh(header.stream)] += le32toh(header.length);
+		pop(ring, sizeof(header) + le32toh(header.length));
+	}
+	if (!ring_put(ring, stream, bytes, length))
+		ring->dropped[stream] += length;
+}
+
+size_t ring_peek(const struct ring *ring, const void **ret_bytes)
+{
+	size_t at = (ring->start + ring->sent) % ring->capacity;
+	size_t left = ring->used - ring->sent;
+
+	*ret_bytes = ring->bytes + at;
+	return ring->capacity - at < left ? ring->capacity - at : left;
+}
+
+void ring_advance(struct ring *ring, size_t written)
+{
+	ring->sent += written;
+	while (ring->used) {
+		size_t size = sizeof(struct frame_header) + le32toh(front(ring).length);
+
+		if (ring->sent < size)
+			break;
+		pop(ring, size);
+		ring->sent -= size;
+	}
+}
+
+void ring_rewind(struct ring *ring)
+{
+	ring->sent = 0;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starts the workload as the merged configuration says, with Docker's defaults where it is silent.
+ * The child reports a failure over a close-on-exec pipe: its end without a message means that the
+ * program runs.
+ */
+#include "guest-init/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest-init/root.h"
+#include "guest-init/user.h"
+
+#define CGROUP	     "/sys/fs/cgroup"
+#define WORKLOAD     CGROUP "/workload"
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+enum { CANDIDATE_MAX = 4096 };
+
+/* What the child needs; prepared before fork so that it allocates nothing. */
+struct launch {
+	char *const *argv;
+	char *const *environment;
+	const char *path; /* search list */
+	const char *working_dir;
+	struct user user;
+	int input, output, errors;
+	int report;
+};
+
+/* --- in the child --------------------------------------------------------------------------- */
+
+/* One write, as cgroupfs wants it. */
+static int write_value(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = write(fd, value, strlen(value));
+	close(fd);
+	return n < 0 ? -1 : 0;
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int become(const struct user *user, struct failure *why)
+{
+	if (setgroups(user->group_count, user->groups) < 0)
+		return fail(why, "set supplementary groups: %s", strerror(errno));
+	if (setresgid(user->gid, user->gid, user->gid) < 0)
+		return fail(why, "become group %u: %s", user->gid, strerror(errno));
+	if (setresuid(user->uid, user->uid, user->uid) < 0)
+		return fail(why, "become user %u: %s", user->uid, strerror(errno));
+	return 0;
+}
+
+/* As execvpe(3), but with the workload's own PATH and without running scripts that lack "#!". */
+static int run(const struct launch *launch, struct failure *why)
+{
+	const char *name = launch->argv[0];
+	char candidate[CANDIDATE_MAX];
+	int number = ENOENT;
+
+	if (strchr(name, '/')) {
+		execve(name, launch->argv, launch->environment);
+		return fail(why, "cannot run '%.80s': %s", name, strerror(errno));
+	}
+	for (const char *at = launch->path;; at++) {
+		size_t length = strcspn(at, ":");
+
+		if ((size_t)snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)length,
+				     length ? at : ".", name) < sizeof(candidate)) {
+			execve(candidate, launch->argv, launch->environment);
+			if (errno != ENOENT && errno != ENOTDIR)
+				number = errno;
+		}
+		at += length;
+		if (!*at)
+			break;
+	}
+	if (number == ENOENT)
+		return fail(why, "cannot run '%.60s': not found in the image's PATH (%.80s)", name,
+			    launch->path);
+	return fail(why, "cannot run '%.80s': %s", name, strerror(number));
+}
+
+static int set_up_child(const struct launch *launch, struct failure *why)
+{
+	if (write_value(WORKLOAD "/cgroup.procs", "0") < 0)
+		return fail(why, "enter the workload's cgroup: %s", strerror(errno));
+	setsid();
+	umask(0022);
+	reset_signals();
+	if (dup2(launch->input, 0) < 0 || dup2(launch->output, 1) < 0 ||
+	    dup2(launch->errors, 2) < 0)
+		return fail(why, "set standard descriptors: %s", strerror(errno));
+	/* All else, the report pipe included, ends with exec. */
+	if (syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */) < 0)
+		return fail(why, "close descriptors: %s", strerror(errno));
+	if (become(&launch->user, why) < 0)
+		return -1;
+	if (chdir(launch->working_dir) < 0)
+		return fail(why, "working directory '%.100s': %s", launch->working_dir,
+			    strerror(errno));
+	return run(launch, why);
+}
+
+/* --- in PID 1 ------------------------------------------------------------------------------- */
+
+static uint64_t boot_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int make_cgroup(struct failure *why)
+{
+	static const char *const controllers[] = { "+memory", "+pids", "+cpu", "+io" };
+
+	/* A kernel without one of them does without its figures. */
+	for (size_t i = 0; i < sizeof(controllers) / sizeof(*controllers); i++)
+		write_value(CGROUP "/cgroup.subtree_control", controllers[i]);
+	if (mkdir(WORKLOAD, 0755) < 0 && errno != EEXIST)
+		return fail(why, "create the workload's cgroup: %s", strerror(errno));
+	return 0;
+}
+
+static void set_default(struct list *environment, const char *key, const char *value)
+{
+	char entry[512];
+
+	if (config_environment(environment, key) || !value)
+		return;
+	snprintf(entry, sizeof(entry), "%s=%s", key, value);
+	config_set_environment(environment, entry);
+}
+
+static int make_argv(const struct config *config, char ***ret, struct failure *why)
+{
+	size_t count = config->entrypoint.count + config->command.count;
+	char **argv = calloc(count + 1, sizeof(*argv));
+
+	if (!argv)
+		return fail(why, "out of memory");
+	for (size_t i = 0; i < config->entrypoint.count; i++)
+		argv[i] = config->entrypoint.items[i];
+	for (size_t i = 0; i < config->command.count; i++)
+		argv[config->entrypoint.count + i] = config->command.items[i];
+	*ret = argv;
+	if (!count || !*argv[0]) {
+		free(argv);
+		return fail(why, "nothing to run: the image has neither entrypoint nor command "
+				 "(set 'command')");
+	}
+	return 0;
+}
+
+static int find_user(int root, const struct config *config, struct user *ret, struct failure *why)
+{
+	char *passwd = root_read(root, "/etc/passwd");
+	char *group = root_read(root, "/etc/group");
+	int result = user_resolve(config->user, passwd, group, ret, why);
+
+	free(group);
+	free(passwd);
+	return result;
+}
+
+static int find_stop_signal(const struct config *config, struct failure *why)
+{
+	const char *name = config->stop_signal;
+	int number = name && *name ? config_signal(name) : SIGTERM;
+
+	if (!number)
+		return fail(why, "stop signal '%.40s' is none", name);
+	return number;
+}
+
+static const char *working_dir(const struct config *config)
+{
+	return config->working_dir && *config->working_dir ? config->working_dir : "/";
+}
+
+int service_make_working_dir(const struct config *config, struct failure *why)
+{
+	const char *path = working_dir(config);
+	int root, result;
+
+	if (*path != '/')
+		return fail(why, "working directory '%.100s': not an absolute path", path);
+	/* Through the mounts that the workload sees, not the image's bare root. */
+	root = open("/", O_PATH | O_CLOEXEC);
+	if (root < 0)
+		return fail(why, "open the root directory: %s", strerror(errno));
+	result = root_mkdir(root, path, why);
+	close(root);
+	return result;
+}
+
+static void close_pair(int pair[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (pair[i] >= 0)
+			close(pair[i]);
+}
+
+/* Forks; returns when the child has executed the program or told why it could not. */
+static int spawn(struct launch *launch, struct service *service, struct failure *why)
+{
+	int report[2] = { -1, -1 };
+	ssize_t n;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return fail(why, "create a pipe: %s", strerror(errno));
+	service->pid = fork();
+	if (service->pid < 0) {
+		close_pair(report);
+		return fail(why, "fork: %s", strerror(errno));
+	}
+	if (service->pid == 0) {
+		struct failure failed = { "" };
+
+		set_up_child(launch, &failed);
+		_exit(write(report[1], &failed, sizeof(failed)) < 0 ? 126 : 127);
+	}
+	close(report[1]);
+	do
+		n = read(report[0], why, sizeof(*why));
+	while (n < 0 && errno == EINTR);
+	close(report[0]);
+	service->boot_us = boot_us();
+	if (n == 0)
+		return 0;
+	waitpid(service->pid, NULL, 0);
+	return -1;
+}
+
+/* A workload that is not root opens /dev/stdout by name: the pipe must be its own. */
+static int open_streams(struct launch *launch, int output[2], int errors[2], struct failure *why)
+{
+	launch->input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (launch->input < 0 || pipe2(output, O_CLOEXEC) < 0 || pipe2(errors, O_CLOEXEC) < 0)
+		return fail(why, "open the workload's streams: %s", strerror(errno));
+	launch->output = output[1];
+	launch->errors = errors[1];
+	if (fchown(output[1], launch->user.uid, launch->user.gid) < 0 ||
+	    fchown(errors[1], launch->user.uid, launch->user.gid) < 0 ||
+	    fcntl(output[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(errors[0], F_SETFL, O_NONBLOCK) < 0)
+		return fail(why, "prepare the workload's streams: %s", strerror(errno));
+	return 0;
+}
+
+static int launch_with_streams(struct launch *launch, struct service *ret, struct failure *why)
+{
+	int output[2] = { -1, -1 }, errors[2] = { -1, -1 };
+	int result = open_streams(launch, output, errors, why);
+
+	if (result == 0)
+		result = spawn(launch, ret, why);
+	if (result == 0) {
+		ret->output = output[0];
+		ret->errors = errors[0];
+		output[0] = errors[0] = -1;
+	}
+	close_pair(output);
+	close_pair(errors);
+	if (launch->input >= 0)
+		close(launch->input);
+	return result;
+}
+
+int service_start(int root, struct config *config, struct service *ret, struct failure *why)
+{
+	struct launch launch = { .working_dir = working_dir(config) };
+	char **argv = NULL;
+	int result;
+
+	ret->stop_signal = find_stop_signal(config, why);
+	if (ret->stop_signal < 0 || find_user(root, config, &launch.user, why) < 0)
+		return -1;
+	if (make_cgroup(why) < 0 || make_argv(config, &argv, why) < 0)
+		return -1;
+	set_default(&config->environment, "PATH", DEFAULT_PATH);
+	set_default(&config->environment, "HOME", launch.user.home);
+	set_default(&config->environment, "HOSTNAME", config->hostname);
+	launch.argv = argv;
+	launch.environment = config->environment.items;
+	launch.path = config_environment(&config->environment, "PATH");
+	result = launch_with_streams(&launch, ret, why);
+	free(argv);
+	return result;
+}
+
+void service_signal(const struct service *service, int number)
+{
+	kill(service->pid, number);
+}
+
+void service_kill_all(unsigned wait_ms)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	kill(-1, SIGKILL);
+	for (unsigned waited = 0; waited < wait_ms; waited++) {
+		pid_t pid = waitpid(-1, NULL, WNOHANG);
+
+		if (pid < 0)
+			return;
+		if (pid == 0)
+			nanosleep(&pause, NULL);
+	}
+}
+
+bool service_met_oom(void)
+{
+	char text[512] = "";
+	int fd = open(WORKLOAD "/memory.events", O_RDONLY | O_CLOEXEC);
+	const char *line;
+
+	if (fd < 0)
+		return false;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	line = strstr(text, "oom_kill ");
+	return line && strtoul(line + strlen("oom_kill "), NULL, 10) > 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The workload: one process tree in a session and cgroup of its own, its output on two pipes. */
+#ifndef STOKER_GUEST_INIT_SERVICE_H
+#define STOKER_GUEST_INIT_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "guest-init/config.h"
+#include "guest-init/failure.h"
+
+struct service {
+	pid_t pid;
+	int output, errors; /* read ends, non-blocking; -1 when closed */
+	int stop_signal;
+	uint64_t boot_us; /* CLOCK_BOOTTIME when it was executed */
+};
+
+/* Creates the working directory when it is missing; before the root is made read-only. */
+int service_make_working_dir(const struct config *config, struct failure *why);
+
+/* Starts what the configuration says; `root` is the image's root, where its users are looked up.
+ * The environment is completed with PATH, HOME and HOSTNAME. Returns when the program was executed.
+ */
+int service_start(int root, struct config *config, struct service *ret, struct failure *why);
+
+/* To the workload's first process. */
+void service_signal(const struct service *service, int number);
+
+/* SIGKILL to everything but PID 1, reaped as far as it goes in `wait_ms`. */
+void service_kill_all(unsigned wait_ms);
+
+/* Whether the kernel killed a process of it for want of memory. */
+bool service_met_oom(void);
+
+#endif
