@@ -143,11 +143,24 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+# A test that boots guests: the host's half links the library, the guest's half is static.
+SYSTEM := $(BUILD)/tests/vmm_driver $(BUILD)/tests/vmm_guest
+
+$(BUILD)/tests/vmm_driver: $(BUILD)/tests/system/vmm_driver.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/tests/vmm_guest: tests/system/vmm_guest.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(MUSLCC) $(INIT_CFLAGS) -static -s -o $@ $<
+
 check-unit: all $(UNIT) check-law check-format
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) -Q --exec tests/run-one \
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
-check-system: all $(UNIT)
+check-system: all $(UNIT) $(SYSTEM)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
 
 check-asan:
