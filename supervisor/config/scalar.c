@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Numbers, sizes, durations and names; called through fields.c for manifests and by settings.c.
+ * Sizes and durations follow stoker-fleet(5), which states them as grammar.
+ */
+#include "config/scalar.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Reads digits at *at and moves it behind them; false when there are none or they overflow. */
+static bool take_digits(const char **at, uint64_t *ret)
+{
+	const char *start = *at;
+	uint64_t value = 0;
+
+	for (; is_digit(**at); (*at)++)
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(**at - '0'), &value))
+			return false;
+	*ret = value;
+	return *at > start;
+}
+
+int scalar_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret, struct error *err)
+{
+	const char *at = text;
+	uint64_t value;
+
+	if (!is_digit(*text))
+		return error_set(err, "'%s' is not a whole number (%llu to %llu)", text,
+				 (unsigned long long)min, (unsigned long long)max);
+	if (!take_digits(&at, &value))
+		value = UINT64_MAX;
+	while (is_digit(*at))
+		at++;
+	if (*at)
+		return error_set(err, "'%s' is not a whole number (%llu to %llu)", text,
+				 (unsigned long long)min, (unsigned long long)max);
+	if (value < min || value > max)
+		return error_set(err, "%s is out of range (%llu to %llu)", text,
+				 (unsigned long long)min, (unsigned long long)max);
+	*ret = value;
+	return 0;
+}
+
+struct size_unit {
+	const char *name;
+	unsigned shift;
+};
+
+static const struct size_unit size_units[] = {
+	{ "B", 0 },  { "K", 10 },   { "KiB", 10 }, { "M", 20 },	  { "MiB", 20 },
+	{ "G", 30 }, { "GiB", 30 }, { "T", 40 },   { "TiB", 40 },
+};
+
+/* The unit to propose for what was written: "mb" and "MB" most likely mean MiB. */
+static const char *meant_unit(const char *text)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+
+	for (size_t i = 0; i < 4; i++)
+		if (tolower((unsigned char)*text) == tolower((unsigned char)units[i][0]) &&
+		    (!text[1] || strcasecmp(text + 1, "b") == 0 || strcasecmp(text + 1, "ib") == 0))
+			return units[i];
+	return strcmp(text, "b") == 0 ? "B" : NULL;
+}
+
+int scalar_size(const char *text, uint64_t *ret, struct error *err)
+{
+	const char *unit = text;
+	uint64_t value;
+
+	if (!take_digits(&unit, &value))
+		return error_set(
+			err, "'%s' is not a size (write a whole number and a unit: 256MiB)", text);
+	if (!*unit)
+		return error_set(err, "'%s' has no unit (write %sMiB, or %sB for bytes)", text,
+				 text, text);
+	for (size_t i = 0; i < sizeof(size_units) / sizeof(*size_units); i++) {
+		if (strcmp(unit, size_units[i].name) != 0)
+			continue;
+		if (value > UINT64_MAX >> 1 >> size_units[i].shift)
+			return error_set(err, "'%s' is too large", text);
+		*ret = value << size_units[i].shift;
+		return 0;
+	}
+	if (meant_unit(unit))
+		return error_set(err, "'%s' has an unknown unit (write %.*s%s)", text,
+				 (int)(unit - text), text, meant_unit(unit));
+	return error_set(
+		err, "'%s' is not a size (write a whole number and B, KiB, MiB, GiB or TiB)", text);
+}
+
+void scalar_print_size(uint64_t bytes, struct strbuf *out)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	size_t unit = 0;
+
+	while (bytes && bytes % 1024 == 0 && unit < 4) {
+		bytes /= 1024;
+		unit++;
+	}
+	strbuf_printf(out, "%llu%s", (unsigned long long)bytes, units[unit]);
+}
+
+int scalar_duration(const char *text, uint64_t *ret, struct error *err)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = { { "h", 3600000 }, { "ms", 1 }, { "m", 60000 }, { "s", 1000 } };
+	uint64_t total = 0, last_ms = UINT64_MAX;
+	const char *at = text;
+
+	do {
+		uint64_t value;
+		size_t i = 0, length;
+
+		if (!take_digits(&at, &value))
+			return error_set(err, "'%s' is not a duration (such as 500ms, 10s, 1m30s)",
+					 text);
+		if (!*at)
+			return error_set(err, "'%s' has no unit (write %ss for seconds)", text,
+					 text);
+		length = strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+		while (i < 4 &&
+		       (strlen(units[i].name) != length || strncmp(units[i].name, at, length) != 0))
+			i++;
+		if (i == 4)
+			return error_set(err, "'%s' is not a duration (units are h, m, s and ms)",
+					 text);
+		if (units[i].ms >= last_ms)
+			return error_set(
+				err, "'%s' is not a duration (larger units come first, each once)",
+				text);
+		if (__builtin_mul_overflow(value, units[i].ms, &value) ||
+		    __builtin_add_overflow(total, value, &total) || total > UINT32_MAX)
+			return error_set(err, "'%s' is too long (at most %lluh)", text,
+					 (unsigned long long)UINT32_MAX / 3600000);
+		last_ms = units[i].ms;
+		at += length;
+	} while (*at);
+	*ret = total;
+	return 0;
+}
+
+int scalar_bool(const char *text, bool *ret, struct error *err)
+{
+	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return error_set(err, "'%s' is neither true nor false", text);
+	*ret = text[0] == 't';
+	return 0;
+}
+
+static bool is_label(const char *text, size_t length)
+{
+	if (length == 0 || length > 63 || text[0] == '-' || text[length - 1] == '-')
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (!isalnum((unsigned char)text[i]) && text[i] != '-')
+			return false;
+	return true;
+}
+
+int scalar_name(const char *text, struct error *err)
+{
+	size_t length = strlen(text);
+
+	if (length > SPEC_NAME_MAX)
+		return error_set(err, "the name '%s' is %zu bytes long (at most %d)", text, length,
+				 SPEC_NAME_MAX);
+	if (!is_label(text, length) ||
+	    strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") != length)
+		return error_set(err, "'%s' is not a name (a-z, 0-9 and '-' inside)", text);
+	return 0;
+}
+
+int scalar_hostname(const char *text, size_t max, struct error *err)
+{
+	size_t length = strlen(text);
+
+	if (length > max)
+		return error_set(err, "the host name '%s' is %zu bytes long (at most %zu)", text,
+				 length, max);
+	for (const char *at = text;; at++) {
+		size_t part = strcspn(at, ".");
+
+		if (!is_label(at, part))
+			return error_set(err,
+					 "'%s' is not a host name (letters, digits, '-' and '.')",
+					 text);
+		at += part;
+		if (!*at)
+			return 0;
+	}
+}
+
+int scalar_path(const char *text, struct error *err)
+{
+	if (text[0] != '/')
+		return error_set(err, "'%s' is not an absolute path (begin it with '/')", text);
+	if (strlen(text) >= 4096)
+		return error_set(err, "the path is longer than 4095 bytes");
+	for (const char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			return error_set(err, "'%s' holds a control character", text);
+	for (const char *at = text; *at;) {
+		size_t part;
+
+		at += strspn(at, "/");
+		part = strcspn(at, "/");
+		if ((part == 1 && at[0] == '.') || (part == 2 && at[0] == '.' && at[1] == '.'))
+			return error_set(err, "'%s' holds '.' or '..' (write the path itself)",
+					 text);
+		at += part;
+	}
+	return 0;
+}
+
+int scalar_user(const char *text, struct error *err)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+	size_t user = strspn(text, allowed), group;
+
+	if (user > 0 && user <= 64 && !text[user])
+		return 0;
+	if (user > 0 && user <= 64 && text[user] == ':') {
+		group = strspn(text + user + 1, allowed);
+		if (group > 0 && group <= 64 && !text[user + 1 + group])
+			return 0;
+	}
+	return error_set(err, "'%s' is not a user (name, uid, name:group or uid:gid)", text);
+}
+
+int scalar_restart(const char *text, uint32_t *ret_policy, uint32_t *ret_limit, struct error *err)
+{
+	static const char on_failure[] = "on-failure:";
+	uint64_t limit = 0;
+
+	if (strncmp(text, on_failure, sizeof(on_failure) - 1) == 0) {
+		if (scalar_u64(text + sizeof(on_failure) - 1, 1, 1000000, &limit, err) < 0)
+			return -1;
+		*ret_policy = RESTART_ON_FAILURE;
+	} else if (strcmp(text, "on-failure") == 0) {
+		*ret_policy = RESTART_ON_FAILURE;
+	} else if (strcmp(text, "always") == 0) {
+		*ret_policy = RESTART_ALWAYS;
+	} else if (strcmp(text, "no") == 0) {
+		*ret_policy = RESTART_NO;
+	} else {
+		return error_set(
+			err, "'%s' is not a policy (always, on-failure, on-failure:N or no)", text);
+	}
+	*ret_limit = (uint32_t)limit;
+	return 0;
+}
+
+int scalar_registry(const char *text, struct error *err)
+{
+	const char *colon = strchr(text, ':');
+	size_t length = colon ? (size_t)(colon - text) : strlen(text);
+	_cleanup_free_
+	char *host = xstrndup(text, length);
+	uint64_t port;
+
+	for (const char *c = text; *c; c++)
+		if (isupper((unsigned char)*c))
+			return error_set(err, "'%s' has capital letters (registries have none)",
+					 text);
+	if (scalar_hostname(host, 253, NULL) < 0 ||
+	    (colon && scalar_u64(colon + 1, 1, 65535, &port, NULL) < 0))
+		return error_set(err, "'%s' is not a registry (docker.io, localhost:5000)", text);
+	return 0;
+}
+
+int scalar_key(const char *text, size_t length, struct error *err)
+{
+	if (length == 0)
+		return error_set(err, "nothing stands before the '='");
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)text[i] <= 0x20 || text[i] == 0x7f || text[i] == '=')
+			return error_set(err,
+					 "the name '%.*s' holds a blank, '=' or control character",
+					 (int)length, text);
+	return 0;
+}
+
+static size_t smallest(size_t a, size_t b, size_t c)
+{
+	size_t least = a < b ? a : b;
+
+	return least < c ? least : c;
+}
+
+/* Damerau-Levenshtein distance in its restricted form: "imgae" is one step from "image". */
+static size_t distance(const char *a, const char *b)
+{
+	enum { LENGTH_MAX = 32 };
+	size_t rows[3][LENGTH_MAX + 1], a_length = strlen(a), b_length = strlen(b);
+
+	if (a_length > LENGTH_MAX || b_length > LENGTH_MAX)
+		return LENGTH_MAX;
+	for (size_t j = 0; j <= b_length; j++)
+		rows[0][j] = j;
+	for (size_t i = 1; i <= a_length; i++) {
+		size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
+
+		row[0] = i;
+		for (size_t j = 1; j <= b_length; j++) {
+			row[j] = smallest(above[j] + 1, row[j - 1] + 1,
+					  above[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    above2[j - 2] + 1 < row[j])
+				row[j] = above2[j - 2] + 1;
+		}
+	}
+	return rows[a_length % 3][b_length];
+}
+
+const char *scalar_nearest(const char *text, const char *const *words)
+{
+	size_t best = strlen(text) <= 4 ? 2 : 3; /* at most one or two mistakes */
+	const char *nearest = NULL;
+
+	for (; *words; words++) {
+		size_t steps = distance(text, *words);
+
+		if (steps < best) {
+			best = steps;
+			nearest = *words;
+		}
+	}
+	return nearest;
+}

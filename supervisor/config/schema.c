@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every key of a manifest, once. stoker-fleet(5) describes them in this order; the walk below is
+ * the only one there is.
+ */
+#include "config/schema.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "config/fields.h"
+#include "config/manifest.h"
+#include "config/scalar.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define TIB (UINT64_C(1) << 40)
+
+#define OF_SPEC(member)	  offsetof(struct vm_draft, spec.member)
+#define OF_VM(member)	  offsetof(struct vm_draft, member)
+#define OF_TENANT(member) offsetof(struct tenant, member)
+#define WHOLE		  0 /* the parser fills several fields of the object */
+
+static const struct schema_key file_keys[] = {
+	{ "tenants", parse_tenants, WHOLE },
+};
+
+static const struct schema_key tenant_keys[] = {
+	{ "subnets", parse_subnets, WHOLE, .is_required = true },
+	{ "limits", parse_limits, WHOLE },
+	{ "registries", field_registries, offsetof(struct tenant_draft, tenant.registries) },
+	{ "vms", parse_vms, WHOLE },
+};
+
+static const struct schema_key limits_keys[] = {
+	{ "vms", field_u32, OF_TENANT(limit_vms), .min = 1, .max = 1000000 },
+	{ "cpus", field_u32, OF_TENANT(limit_cpus), .min = 1, .max = 1000000 },
+	{ "memory", field_size, OF_TENANT(limit_memory_bytes), .min = 1, .max = 1024 * TIB },
+	{ "disk", field_size, OF_TENANT(limit_disk_bytes), .min = 1, .max = 1024 * TIB },
+};
+
+static const struct schema_key vm_keys[] = {
+	{ "image", parse_image, WHOLE, .is_required = true },
+	{ "replicas", field_u32, OF_VM(replicas), .max = SPEC_REPLICAS_MAX },
+	{ "cpus", field_u32, OF_SPEC(cpus), .min = 1, .max = 32 },
+	{ "memory", field_size, OF_SPEC(memory_bytes), .min = 64 * MIB, .max = TIB, .step = MIB },
+	{ "disk", field_size, OF_SPEC(disk_bytes), .min = 16 * MIB, .max = 16 * TIB, .step = 4096 },
+	{ "addresses", parse_addresses, WHOLE },
+	{ "entrypoint", parse_entrypoint, WHOLE },
+	{ "command", parse_command, WHOLE },
+	{ "environment", field_node, OF_VM(environment) },
+	{ "env_file", field_node, OF_VM(env_file) },
+	{ "user", field_user, OF_SPEC(user) },
+	{ "working_dir", field_path, OF_SPEC(working_dir) },
+	{ "hostname", parse_hostname, WHOLE },
+	{ "dns", field_dns, OF_SPEC(dns) },
+	{ "extra_hosts", field_hosts, OF_SPEC(extra_hosts) },
+	{ "labels", field_labels, OF_SPEC(labels) },
+	{ "restart", parse_restart, WHOLE },
+	{ "stop_signal", field_signal, OF_SPEC(stop_signal) },
+	{ "stop_grace_period", field_duration, OF_SPEC(stop_grace_ms), .max = 3600000 },
+	{ "read_only", field_bool, OF_SPEC(read_only) },
+	{ "tmpfs", field_tmpfs, OF_SPEC(tmpfs) },
+	{ "vmm", field_vmm, OF_SPEC(vmm) },
+	{ "kernel", field_kernel, OF_SPEC(kernel) },
+};
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+
+const struct schema schema_file = { "file", file_keys, COUNT(file_keys), .has_extensions = true };
+const struct schema schema_tenant = { "tenant", tenant_keys, COUNT(tenant_keys) };
+const struct schema schema_limits = { "limits", limits_keys, COUNT(limits_keys) };
+const struct schema schema_vm = { "VM", vm_keys, COUNT(vm_keys) };
+
+static const struct schema_key *find_key(const struct schema *schema, const char *name)
+{
+	for (size_t i = 0; i < schema->count; i++)
+		if (strcmp(schema->keys[i].name, name) == 0)
+			return &schema->keys[i];
+	return NULL;
+}
+
+static void refuse_key(const struct schema *schema, struct report *report, const struct node *key)
+{
+	_cleanup_free_
+	const char **names = xcalloc(schema->count + 1, sizeof(*names));
+	const char *nearest;
+
+	for (size_t i = 0; i < schema->count; i++)
+		names[i] = schema->keys[i].name;
+	nearest = scalar_nearest(key->text, names);
+	if (nearest)
+		report_add(report, key->mark, "unknown key '%s' (did you mean '%s'?)", key->text,
+			   nearest);
+	else
+		report_add(report, key->mark, "unknown key '%s' in a %s (see stoker-fleet(5))",
+			   key->text, schema->what);
+}
+
+void schema_apply(const struct schema *schema, struct report *report, const struct node *node,
+		  struct mark place, void *object)
+{
+	uint64_t seen = 0;
+
+	if (node->kind != NODE_MAP) {
+		report_add(report, node_is_null(node) ? place : node->mark,
+			   "a %s must be a mapping, not %s", schema->what, node_kind_name(node));
+		return;
+	}
+	for (size_t i = 0; i < node->count; i += 2) {
+		const struct schema_key *key = find_key(schema, node->items[i]->text);
+
+		if (key) {
+			seen |= UINT64_C(1) << (key - schema->keys);
+			key->parse(report, key, node->items[i + 1], (char *)object + key->offset);
+		} else if (!schema->has_extensions || strncmp(node->items[i]->text, "x-", 2) != 0) {
+			refuse_key(schema, report, node->items[i]);
+		}
+	}
+	for (size_t i = 0; i < schema->count; i++)
+		if (schema->keys[i].is_required && !(seen & UINT64_C(1) << i))
+			report_add(report, place, "a %s needs the key '%s'", schema->what,
+				   schema->keys[i].name);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The values of a plan as text, in the spelling of manifests; called by plan.c. Most fields print
+ * by their type; the few that an operator reads differently have a row of their own.
+ */
+#include "plan/change.h"
+
+#include <string.h>
+
+static void print_text(const char *text, const char *when_empty, struct strbuf *out)
+{
+	strbuf_puts(out, text && *text ? text : when_empty);
+}
+
+static void print_size(uint64_t bytes, struct strbuf *out)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	size_t unit = 0;
+
+	for (; bytes && bytes % 1024 == 0 && unit < 4; unit++)
+		bytes /= 1024;
+	strbuf_printf(out, "%llu%s", (unsigned long long)bytes, units[unit]);
+}
+
+static void print_duration(uint64_t ms, struct strbuf *out)
+{
+	if (ms % 1000)
+		strbuf_printf(out, "%llums", (unsigned long long)ms);
+	else
+		strbuf_printf(out, "%llus", (unsigned long long)ms / 1000);
+}
+
+static void print_list(const struct strv *list, struct strbuf *out)
+{
+	strbuf_putc(out, '[');
+	for (size_t i = 0; i < list->count; i++)
+		strbuf_printf(out, "%s%s", i ? ", " : "", list->items[i]);
+	strbuf_putc(out, ']');
+}
+
+static void print_addresses(const struct address_list *list, struct strbuf *out)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	if (list->count == 0)
+		strbuf_puts(out, "none");
+	for (uint32_t i = 0; i < list->count; i++)
+		strbuf_printf(out, "%s%s", i ? ", " : "", address_format(&list->items[i], text));
+}
+
+static void print_plain(const struct spec *spec, const struct spec_field *field, struct strbuf *out)
+{
+	const void *value = (const char *)spec + field->offset;
+
+	switch (field->type) {
+	case FIELD_STRING:
+		print_text(*(char *const *)value, "(image's)", out);
+		return;
+	case FIELD_STRV:
+		print_list(value, out);
+		return;
+	case FIELD_U32:
+		strbuf_printf(out, "%u", *(const uint32_t *)value);
+		return;
+	case FIELD_U64:
+		strbuf_printf(out, "%llu", (unsigned long long)*(const uint64_t *)value);
+		return;
+	case FIELD_BOOL:
+		strbuf_puts(out, *(const bool *)value ? "true" : "false");
+		return;
+	case FIELD_ADDRESSES:
+		print_addresses(value, out);
+		return;
+	}
+}
+
+static void print_memory(const struct spec *spec, struct strbuf *out)
+{
+	print_size(spec->memory_bytes, out);
+}
+
+static void print_disk(const struct spec *spec, struct strbuf *out)
+{
+	print_size(spec->disk_bytes, out);
+}
+
+static void print_grace(const struct spec *spec, struct strbuf *out)
+{
+	print_duration(spec->stop_grace_ms, out);
+}
+
+static void print_entrypoint(const struct spec *spec, struct strbuf *out)
+{
+	if (spec->has_entrypoint)
+		print_list(&spec->entrypoint, out);
+	else
+		strbuf_puts(out, "(image's)");
+}
+
+static void print_command(const struct spec *spec, struct strbuf *out)
+{
+	if (spec->has_command)
+		print_list(&spec->command, out);
+	else
+		strbuf_puts(out, "(image's)");
+}
+
+static void print_restart(const struct spec *spec, struct strbuf *out)
+{
+	static const char *const names[] = { [RESTART_ALWAYS] = "always",
+					     [RESTART_ON_FAILURE] = "on-failure",
+					     [RESTART_NO] = "no" };
+
+	strbuf_puts(out, spec->restart <= RESTART_NO ? names[spec->restart] : "?");
+	if (spec->restart_limit)
+		strbuf_printf(out, ":%u", spec->restart_limit);
+}
+
+static const struct {
+	const char *field; /* of spec_fields */
+	const char *key;   /* of the manifest */
+	void (*print)(const struct spec *spec, struct strbuf *out);
+} special[] = {
+	{ "memory", "memory", print_memory },
+	{ "disk", "disk", print_disk },
+	{ "has_entrypoint", "entrypoint", print_entrypoint },
+	{ "entrypoint", "entrypoint", print_entrypoint },
+	{ "has_command", "command", print_command },
+	{ "command", "command", print_command },
+	{ "restart", "restart", print_restart },
+	{ "restart_limit", "restart", print_restart },
+	{ "stop_grace_period", "stop_grace_period", print_grace },
+};
+
+const char *change_key(const struct spec_field *field)
+{
+	for (size_t i = 0; i < sizeof(special) / sizeof(*special); i++)
+		if (strcmp(special[i].field, field->name) == 0)
+			return special[i].key;
+	return field->name;
+}
+
+static void print_value(const char *key, const struct spec *spec, struct strbuf *out)
+{
+	for (size_t i = 0; i < sizeof(special) / sizeof(*special); i++)
+		if (strcmp(special[i].key, key) == 0) {
+			special[i].print(spec, out);
+			return;
+		}
+	for (size_t i = 0; i < spec_field_count; i++)
+		if (strcmp(spec_fields[i].name, key) == 0)
+			print_plain(spec, &spec_fields[i], out);
+}
+
+static int compare_keys(const char *a, const char *b)
+{
+	size_t a_length = strcspn(a, "="), b_length = strcspn(b, "=");
+	int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
+
+	return order ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+static void print_pair(char sign, const char *pair, bool with_value, struct strbuf *out)
+{
+	strbuf_printf(out, " %c", sign);
+	strbuf_add(out, pair, with_value ? strlen(pair) : strcspn(pair, "="));
+}
+
+/* Two lists of "key=value", each sorted by key: +added -removed ~changed. */
+static void print_pairs(const struct strv *from, const struct strv *to, bool with_values,
+			struct strbuf *out)
+{
+	size_t i = 0, j = 0;
+
+	while (i < from->count || j < to->count) {
+		int order = i == from->count ? 1
+			    : j == to->count ? -1
+					     : compare_keys(from->items[i], to->items[j]);
+
+		if (order < 0)
+			print_pair('-', from->items[i++], with_values, out);
+		else if (order > 0)
+			print_pair('+', to->items[j++], with_values, out);
+		else if (strcmp(from->items[i++], to->items[j++]) != 0)
+			print_pair('~', to->items[j - 1], with_values, out);
+	}
+}
+
+void change_print(const char *key, const struct spec *from, const struct spec *to,
+		  struct strbuf *out)
+{
+	strbuf_printf(out, "%s:", key);
+	if (strcmp(key, "environment") == 0) {
+		print_pairs(&from->environment, &to->environment, false, out);
+	} else if (strcmp(key, "labels") == 0) {
+		print_pairs(&from->labels, &to->labels, true, out);
+	} else {
+		strbuf_putc(out, ' ');
+		print_value(key, from, out);
+		strbuf_puts(out, " -> ");
+		print_value(key, to, out);
+	}
+}
