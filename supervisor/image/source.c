@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Feeds image/layers.c. The thread reads the blob, hashes it and inflates it into a ring of
+ * buffers; the reader hashes the uncompressed bytes for the diffID (OCI image specification,
+ * config.md), so that the two costs run side by side. SHA-256 is libcrypto's.
+ */
+#include "image/source.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "image/inflate.h"
+
+enum { RING = 4 };
+
+struct chunk {
+	uint8_t *bytes; /* owned, SOURCE_CHUNK of them */
+	size_t length;
+};
+
+struct source {
+	struct layer_blob blob;
+	uint64_t max_bytes;
+	pthread_t thread;
+	bool started;
+
+	/* The thread's own. */
+	struct inflate *inflate; /* owned */
+	EVP_MD_CTX *blob_hash;	 /* owned */
+	uint64_t inflated;
+
+	/* The reader's own. */
+	EVP_MD_CTX *tar_hash; /* owned; NULL when there is no diffID to check */
+	bool holding;	      /* the reader still looks at the oldest chunk */
+	uint64_t produced;
+
+	atomic_uint_fast64_t consumed;
+
+	/* Shared, under the lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct chunk ring[RING];
+	unsigned first, filled;
+	bool ended, failed, stop;
+	struct error failure; /* written once, before `failed` */
+};
+
+/* --- hashing -----------------------------------------------------------------------------------
+ */
+
+static EVP_MD_CTX *hash_new(void)
+{
+	EVP_MD_CTX *hash = EVP_MD_CTX_new();
+
+	if (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1)
+		return hash;
+	EVP_MD_CTX_free(hash);
+	return NULL;
+}
+
+static int hash_end(EVP_MD_CTX *hash, char ret[DIGEST_HEX + 1], struct error *err)
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned length = 0;
+
+	if (EVP_DigestFinal_ex(hash, sum, &length) != 1 || length * 2 != DIGEST_HEX)
+		return error_set(err, "cannot compute SHA-256");
+	for (unsigned i = 0; i < length; i++) {
+		ret[2 * i] = "0123456789abcdef"[sum[i] >> 4];
+		ret[2 * i + 1] = "0123456789abcdef"[sum[i] & 15];
+	}
+	ret[DIGEST_HEX] = '\0';
+	return 0;
+}
+
+static int hash_check(EVP_MD_CTX *hash, const char *what, const char *expected, struct error *err)
+{
+	char actual[DIGEST_HEX + 1];
+
+	if (hash_end(hash, actual, err) < 0)
+		return -1;
+	if (strcmp(actual, expected) != 0)
+		return error_set(err, "%s is sha256:%s, not sha256:%s as promised", what, actual,
+				 expected);
+	return 0;
+}
+
+int source_digest(const void *bytes, size_t length, char ret[DIGEST_HEX + 1], struct error *err)
+{
+	EVP_MD_CTX *hash = hash_new();
+	int result;
+
+	if (!hash || EVP_DigestUpdate(hash, bytes, length) != 1)
+		result = error_set(err, "cannot compute SHA-256");
+	else
+		result = hash_end(hash, ret, err);
+	EVP_MD_CTX_free(hash);
+	return result;
+}
+
+/* --- the thread --------------------------------------------------------------------------------
+ */
+
+/* A free buffer, or NULL when the reader wants no more. */
+static struct chunk *wait_for_room(struct source *source)
+{
+	struct chunk *chunk = NULL;
+
+	pthread_mutex_lock(&source->lock);
+	while (source->filled == RING && !source->stop)
+		pthread_cond_wait(&source->changed, &source->lock);
+	if (!source->stop)
+		chunk = &source->ring[(source->first + source->filled) % RING];
+	pthread_mutex_unlock(&source->lock);
+	return chunk;
+}
+
+static void publish(struct source *source)
+{
+	pthread_mutex_lock(&source->lock);
+	source->filled++;
+	pthread_cond_broadcast(&source->changed);
+	pthread_mutex_unlock(&source->lock);
+}
+
+static int check_growth(struct source *source, struct error *err)
+{
+	uint64_t consumed = atomic_load(&source->consumed);
+
+	if (source->inflated > source->max_bytes)
+		return error_set(err, "the image is larger than 32 GiB uncompressed");
+	if (source->inflated > SOURCE_RATIO_FREE && source->blob.type != LAYER_TAR &&
+	    source->inflated / SOURCE_RATIO_MAX > consumed)
+		return error_set(err, "grows more than %d-fold when uncompressed",
+				 SOURCE_RATIO_MAX);
+	return 0;
+}
+
+/* Inflates one input buffer into as many chunks as it takes. 1: the reader left. Output is held
+ * back until the input ends or a chunk is full, so that chunks are large. */
+static int inflate_input(struct source *source, struct chunk **chunk, const uint8_t *bytes,
+			 size_t length, struct error *err)
+{
+	size_t produced;
+
+	do {
+		size_t before = length;
+
+		if (!*chunk) {
+			*chunk = wait_for_room(source);
+			if (!*chunk)
+				return 1;
+			(*chunk)->length = 0;
+		}
+		if (inflate_step(source->inflate, &bytes, &length,
+				 (*chunk)->bytes + (*chunk)->length,
+				 SOURCE_CHUNK - (*chunk)->length, &produced, err) < 0)
+			return -1;
+		if (produced == 0 && length == before && length > 0)
+			return error_set(err, "the decoder does not get on");
+		(*chunk)->length += produced;
+		source->inflated += produced;
+		if (check_growth(source, err) < 0)
+			return -1;
+		if ((*chunk)->length == SOURCE_CHUNK) {
+			publish(source);
+			*chunk = NULL;
+		}
+		/* A full chunk may have left output behind inside the decoder. */
+	} while (length > 0 || !*chunk);
+	return 0;
+}
+
+static ssize_t read_blob(struct source *source, uint8_t *buffer, struct error *err)
+{
+	uint64_t at = atomic_load(&source->consumed);
+	ssize_t n;
+
+	do
+		n = pread(source->blob.fd, buffer, SOURCE_CHUNK, (off_t)at);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return error_errno(err, errno, "cannot read");
+	if (n > 0 && EVP_DigestUpdate(source->blob_hash, buffer, (size_t)n) != 1)
+		return error_set(err, "cannot compute SHA-256");
+	atomic_store(&source->consumed, at + (uint64_t)n);
+	return n;
+}
+
+/* 0: all given and verified; 1: the reader left. */
+static int pump(struct source *source, uint8_t *buffer, struct error *err)
+{
+	struct chunk *chunk = NULL;
+	bool first = true;
+	ssize_t n;
+
+	while ((n = read_blob(source, buffer, err)) > 0) {
+		int result;
+
+		if (first && inflate_check_magic(source->blob.type, buffer, (size_t)n, err) < 0)
+			return -1;
+		first = false;
+		result = inflate_input(source, &chunk, buffer, (size_t)n, err);
+		if (result != 0)
+			return result;
+	}
+	if (n < 0)
+		return -1;
+	/* The digest first: of a blob that was swapped or cut, nothing else is worth telling. */
+	if (hash_check(source->blob_hash, "its digest", source->blob.digest, err) < 0 ||
+	    inflate_finish(source->inflate, err) < 0)
+		return -1;
+	if (chunk && chunk->length > 0)
+		publish(source);
+	return 0;
+}
+
+static void *inflate_thread(void *argument)
+{
+	struct source *source = argument;
+	uint8_t *buffer = xcalloc(1, SOURCE_CHUNK);
+	struct error err = { 0 };
+	int result = pump(source, buffer, &err);
+
+	free(buffer);
+	pthread_mutex_lock(&source->lock);
+	source->ended = true;
+	source->failed = result < 0;
+	if (result < 0)
+		source->failure = err;
+	pthread_cond_broadcast(&source->changed);
+	pthread_mutex_unlock(&source->lock);
+	return NULL;
+}
+
+/* --- the reader --------------------------------------------------------------------------------
+ */
+
+int source_open(const struct layer_blob *blob, uint64_t max_bytes, struct source **ret,
+		struct error *err)
+{
+	CLEANUP(source_close_cleanup) struct source *source = xcalloc(1, sizeof(*source));
+	int number;
+
+	source->blob = *blob;
+	source->max_bytes = max_bytes;
+	pthread_mutex_init(&source->lock, NULL);
+	pthread_cond_init(&source->changed, NULL);
+	source->blob_hash = hash_new();
+	source->tar_hash = blob->diff_id[0] ? hash_new() : NULL;
+	if (!source->blob_hash || (blob->diff_id[0] && !source->tar_hash))
+		return error_set(err, "cannot set up SHA-256");
+	for (unsigned i = 0; i < RING; i++)
+		source->ring[i].bytes = xcalloc(1, SOURCE_CHUNK);
+	if (inflate_open(blob->type, &source->inflate, err) < 0)
+		return -1;
+	number = pthread_create(&source->thread, NULL, inflate_thread, source);
+	if (number != 0)
+		return error_errno(err, number, "cannot start a thread");
+	source->started = true;
+	*ret = take_ptr(source);
+	return 0;
+}
+
+/* Returns the chunk that was lent out and waits for the next; NULL at the end or on failure. */
+static const struct chunk *next_chunk(struct source *source, bool *ret_failed)
+{
+	const struct chunk *chunk = NULL;
+
+	pthread_mutex_lock(&source->lock);
+	if (source->holding) {
+		source->first = (source->first + 1) % RING;
+		source->filled--;
+		source->holding = false;
+		pthread_cond_broadcast(&source->changed);
+	}
+	while (source->filled == 0 && !source->ended)
+		pthread_cond_wait(&source->changed, &source->lock);
+	if (source->filled > 0) {
+		chunk = &source->ring[source->first];
+		source->holding = true;
+	}
+	*ret_failed = !chunk && source->failed;
+	pthread_mutex_unlock(&source->lock);
+	return chunk;
+}
+
+int source_read(struct source *source, const void **ret_bytes, size_t *ret_length,
+		struct error *err)
+{
+	bool failed;
+	const struct chunk *chunk = next_chunk(source, &failed);
+
+	*ret_bytes = chunk ? chunk->bytes : NULL;
+	*ret_length = chunk ? chunk->length : 0;
+	if (failed) {
+		if (err)
+			*err = source->failure;
+		return -1;
+	}
+	if (!chunk) {
+		EVP_MD_CTX *hash = take_ptr(source->tar_hash);
+		int result = hash ? hash_check(hash, "its diffID", source->blob.diff_id, err) : 0;
+
+		EVP_MD_CTX_free(hash);
+		return result;
+	}
+	source->produced += chunk->length;
+	if (source->tar_hash &&
+	    EVP_DigestUpdate(source->tar_hash, chunk->bytes, chunk->length) != 1)
+		return error_set(err, "cannot compute SHA-256");
+	return 0;
+}
+
+uint64_t source_consumed(const struct source *source)
+{
+	return atomic_load(&source->consumed);
+}
+
+uint64_t source_produced(const struct source *source)
+{
+	return source->produced;
+}
+
+struct source *source_close(struct source *source)
+{
+	if (!source)
+		return NULL;
+	if (source->started) {
+		pthread_mutex_lock(&source->lock);
+		source->stop = true;
+		pthread_cond_broadcast(&source->changed);
+		pthread_mutex_unlock(&source->lock);
+		pthread_join(source->thread, NULL);
+	}
+	inflate_close(source->inflate);
+	EVP_MD_CTX_free(source->blob_hash);
+	EVP_MD_CTX_free(source->tar_hash);
+	for (unsigned i = 0; i < RING; i++)
+		free(source->ring[i].bytes);
+	pthread_cond_destroy(&source->changed);
+	pthread_mutex_destroy(&source->lock);
+	free(source);
+	return NULL;
+}
