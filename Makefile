@@ -107,7 +107,7 @@ $(BUILD)/bpf/guard.bpf.o: bpf/guard.bpf.c $(wildcard bpf/*.h)
 
 $(BUILD)/guard.skel.h: $(BUILD)/bpf/guard.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)PATH=$$PATH:/usr/sbin bpftool gen skeleton $< name guard > $@
+	$(Q)PATH=$$PATH:/usr/sbin bpftool gen skeleton $< name guard_bpf > $@
 
 $(BUILD)/supervisor/net/guard.o: $(BUILD)/guard.skel.h
 

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0) */
+/*
+ * The guard: what a VM may send through its tap, and what may reach it. One program and one set of
+ * maps for all taps of a network namespace; supervisor/net/guard.c loads, fills and attaches it.
+ *
+ * Order of a verdict: VM, VLAN, size, MACs, protocol, checksum offsets, tenant, answer, count.
+ * Every path that is not an accept drops; a tap without an entry in `vms` passes nothing.
+ */
+#include "parse.bpf.h"
+
+#include "answer.bpf.h"
+#include "ip4.bpf.h"
+#include "ip6.bpf.h"
+
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+/* Passes the frame to whatever else is attached, then to the host: TCX_NEXT and TC_ACT_UNSPEC. */
+enum { NEXT = -1 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, GUARD_SLOTS_MAX);
+	__type(key, __u32); /* ifindex */
+	__type(value, struct guard_vm);
+} vms SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, GUARD_SLOTS_MAX + 1);
+	__type(key, __u32); /* slot */
+	__type(value, struct guard_counts);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, GUARD_SLOTS_MAX *GUARD_IP4_MAX);
+	__type(key, __u32);
+	__type(value, struct guard_owner);
+} owners4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, GUARD_SLOTS_MAX *GUARD_IP6_MAX);
+	__type(key, struct guard_ip6);
+	__type(value, struct guard_owner);
+} owners6 SEC(".maps");
+
+/* Linux 6.2 and later have the kfunc; before, the same fields are read by address. Set before the
+ * program is loaded, so that the verifier removes the other way. */
+const volatile bool has_kernel_context = true;
+
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym __weak;
+
+/* The fields of the kernel's sk_buff that __sk_buff does not show; found by name through BTF. */
+struct sk_buff {
+	unsigned char *head;
+	unsigned char *data;
+	union {
+		struct {
+			__u16 csum_start;
+			__u16 csum_offset;
+		};
+	};
+	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+enum { SUMMED_PARTIAL = 3 }; /* CHECKSUM_PARTIAL of linux/skbuff.h */
+
+struct partial_checksum {
+	bool is_set;
+	__u32 start; /* from the frame's first byte */
+	__u32 offset;
+};
+
+static __always_inline void read_partial_checksum(struct __sk_buff *ctx,
+						  struct partial_checksum *ret)
+{
+	if (has_kernel_context) {
+		struct sk_buff *skb = bpf_cast_to_kern_ctx(ctx);
+
+		ret->is_set = BPF_CORE_READ_BITFIELD(skb, ip_summed) == SUMMED_PARTIAL;
+		ret->start = skb->csum_start - (__u32)((__u64)skb->data - (__u64)skb->head);
+		ret->offset = skb->csum_offset;
+	} else {
+		struct sk_buff *skb = (void *)ctx;
+
+		ret->is_set = BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed) == SUMMED_PARTIAL;
+		ret->start = BPF_CORE_READ(skb, csum_start) -
+			     (__u32)((__u64)BPF_CORE_READ(skb, data) -
+				     (__u64)BPF_CORE_READ(skb, head));
+		ret->offset = BPF_CORE_READ(skb, csum_offset);
+	}
+}
+
+/*
+ * A frame may ask for its checksum to be filled in, at a place that the guest chose. A device that
+ * does not do that in hardware writes it into the frame after every check, so the place must be the
+ * checksum field of the transport header that was checked.
+ */
+static __always_inline enum guard_reason check_checksum(struct __sk_buff *ctx,
+							const struct layers *layers)
+{
+	struct partial_checksum checksum;
+	__u32 field;
+
+	read_partial_checksum(ctx, &checksum);
+	if (!checksum.is_set)
+		return GUARD_ACCEPT;
+	if (layers->is_fragment)
+		return GUARD_CHECKSUM;
+	if (layers->protocol == IPPROTO_TCP)
+		field = 16;
+	else if (layers->protocol == IPPROTO_UDP)
+		field = 6;
+	else
+		return GUARD_CHECKSUM;
+	if (checksum.start != layers->l4_offset || checksum.offset != field)
+		return GUARD_CHECKSUM;
+	return GUARD_ACCEPT;
+}
+
+static __always_inline enum guard_reason check_size(struct __sk_buff *ctx,
+						    const struct guard_vm *vm)
+{
+	__u32 segment = ctx->gso_size;
+
+	if (segment)
+		return segment < GUARD_GSO_MIN || segment > vm->mtu ? GUARD_GSO : GUARD_ACCEPT;
+	return ctx->len > vm->mtu + (__u32)ETH_HLEN ? GUARD_JUMBO : GUARD_ACCEPT;
+}
+
+/* To the gateway; ARP may be broadcast, IPv6 multicast. */
+static __always_inline enum guard_reason
+check_destination_mac(const struct ethhdr *eth, struct layers *layers)
+{
+	const __u8 gateway[] = GUARD_GATEWAY_MAC;
+	const __u8 *mac = eth->h_dest;
+
+	if (mac_equal(mac, gateway))
+		return GUARD_ACCEPT;
+	layers->is_multicast_mac = true;
+	if (eth->h_proto == bpf_htons(ETH_P_ARP) &&
+	    (mac[0] & mac[1] & mac[2] & mac[3] & mac[4] & mac[5]) == 0xff)
+		return GUARD_ACCEPT;
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && mac[0] == 0x33 && mac[1] == 0x33)
+		return GUARD_ACCEPT;
+	return GUARD_DESTINATION_MAC;
+}
+
+/* Addresses of no VM are the host's to judge. */
+static __always_inline enum guard_reason check_tenant(const struct guard_owner *owner,
+						      const struct guard_vm *vm)
+{
+	return owner && owner->tenant != vm->tenant ? GUARD_CROSS_TENANT : GUARD_ACCEPT;
+}
+
+/* GSO belongs to whole TCP and UDP packets only. */
+static __always_inline enum guard_reason check_offloads(struct __sk_buff *ctx,
+							const struct layers *layers)
+{
+	if (ctx->gso_size && (layers->is_fragment || (layers->protocol != IPPROTO_TCP &&
+						      layers->protocol != IPPROTO_UDP)))
+		return GUARD_GSO;
+	return check_checksum(ctx, layers);
+}
+
+/* What a protocol's check said, unless the frame's offloads forbid it: an answer or an absorbed
+ * frame is held to the same rule, a drop keeps its own reason. */
+static __always_inline enum guard_reason settle(struct __sk_buff *ctx, const struct layers *layers,
+						enum guard_reason reason)
+{
+	enum guard_reason offloads;
+
+	if (reason > GUARD_ABSORBED)
+		return reason;
+	offloads = check_offloads(ctx, layers);
+	return offloads ? offloads : reason;
+}
+
+static __always_inline enum guard_reason judge(struct __sk_buff *ctx, const struct guard_vm *vm,
+					       __be16 *ret_ethertype)
+{
+	struct layers layers = { 0 };
+	enum guard_reason reason;
+	struct guard_ip6 ip6;
+	struct cursor cursor;
+	struct ethhdr *eth;
+	__u32 ip4;
+
+	if (ctx->vlan_present)
+		return GUARD_VLAN;
+	reason = check_size(ctx, vm);
+	if (reason)
+		return reason;
+	if (bpf_skb_pull_data(ctx, ctx->len < PARSE_BYTES ? ctx->len : PARSE_BYTES))
+		return GUARD_TRUNCATED;
+	cursor.at = (void *)(long)ctx->data;
+	cursor.end = (void *)(long)ctx->data_end;
+	eth = parse(&cursor, struct ethhdr);
+	if (!eth)
+		return GUARD_TRUNCATED;
+	*ret_ethertype = eth->h_proto;
+	if (!mac_equal(eth->h_source, vm->mac))
+		return GUARD_SOURCE_MAC;
+	reason = check_destination_mac(eth, &layers);
+	if (reason)
+		return reason;
+
+	switch (eth->h_proto) {
+	case bpf_htons(ETH_P_ARP):
+		return settle(ctx, &layers, check_arp(&cursor, vm));
+	case bpf_htons(ETH_P_IP):
+		reason = settle(ctx, &layers, check_ip4(&cursor, ctx->len, vm, &layers, &ip4));
+		if (reason)
+			return reason;
+		return check_tenant(bpf_map_lookup_elem(&owners4, &ip4), vm);
+	case bpf_htons(ETH_P_IPV6):
+		reason = settle(ctx, &layers, check_ip6(&cursor, ctx->len, vm, &layers, &ip6));
+		if (reason)
+			return reason;
+		return check_tenant(bpf_map_lookup_elem(&owners6, &ip6), vm);
+	default: /* LLC lengths included */
+		return GUARD_ETHERTYPE;
+	}
+}
+
+static __always_inline void count(__u32 slot, enum guard_reason reason, __u32 bytes)
+{
+	struct guard_counts *counted = bpf_map_lookup_elem(&counts, &slot);
+
+	if (!counted || (__u32)reason >= GUARD_REASONS_MAX)
+		return;
+	counted->packets[reason]++;
+	if (reason == GUARD_ACCEPT)
+		counted->bytes += bytes;
+}
+
+/* From the guest. */
+SEC("tc")
+int guard_ingress(struct __sk_buff *ctx)
+{
+	__u32 ifindex = ctx->ifindex;
+	struct guard_vm *vm = bpf_map_lookup_elem(&vms, &ifindex);
+	enum guard_reason reason;
+	__be16 ethertype = 0;
+
+	if (!vm) {
+		count(GUARD_SLOT_STRAYS, GUARD_NO_VM, 0);
+		return TC_ACT_SHOT;
+	}
+	reason = judge(ctx, vm, &ethertype);
+	count(vm->slot, reason, ctx->len);
+	if (reason == GUARD_ACCEPT)
+		return NEXT;
+	if (reason != GUARD_ANSWERED)
+		return TC_ACT_SHOT;
+	return ethertype == bpf_htons(ETH_P_ARP) ? answer_arp(ctx, vm) : answer_nd(ctx, vm);
+}
+
+/* Whose frame this is, as its source says; NULL when it is no VM's. */
+static __always_inline enum guard_reason judge_delivery(struct __sk_buff *ctx,
+							const struct guard_vm *vm)
+{
+	struct guard_owner *owner = NULL;
+	struct guard_ip6 ip6;
+	__u32 ip4;
+
+	switch (ctx->protocol) {
+	case bpf_htons(ETH_P_ARP):
+		return GUARD_DELIVERED;
+	case bpf_htons(ETH_P_IP):
+		if (bpf_skb_load_bytes(ctx, ETH_HLEN + 12, &ip4, sizeof(ip4)))
+			return GUARD_TRUNCATED;
+		owner = bpf_map_lookup_elem(&owners4, &ip4);
+		break;
+	case bpf_htons(ETH_P_IPV6):
+		if (bpf_skb_load_bytes(ctx, ETH_HLEN + 8, &ip6, sizeof(ip6)))
+			return GUARD_TRUNCATED;
+		owner = bpf_map_lookup_elem(&owners6, &ip6);
+		break;
+	default:
+		return GUARD_ETHERTYPE;
+	}
+	return check_tenant(owner, vm) ? GUARD_CROSS_TENANT_IN : GUARD_DELIVERED;
+}
+
+/* To the guest: the second net. */
+SEC("tc")
+int guard_egress(struct __sk_buff *ctx)
+{
+	__u32 ifindex = ctx->ifindex;
+	struct guard_vm *vm = bpf_map_lookup_elem(&vms, &ifindex);
+	enum guard_reason reason;
+
+	if (!vm) {
+		count(GUARD_SLOT_STRAYS, GUARD_NO_VM, 0);
+		return TC_ACT_SHOT;
+	}
+	reason = judge_delivery(ctx, vm);
+	count(vm->slot, reason, 0);
+	return reason == GUARD_DELIVERED ? NEXT : TC_ACT_SHOT;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guard's program and maps, from loading to counting. libbpf's home. Pins under bpf_dir are
+ * what outlives the daemon: the maps `vms`, `counts`, `owners4`, `owners6`, and with TCX the links
+ * `TAP-in` and `TAP-out`. One daemon per bpf_dir.
+ */
+#ifndef STOKER_NET_GUARD_H
+#define STOKER_NET_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "bpf/guard.h"
+
+struct guard;
+
+struct guard_options {
+	const char *bpf_dir;
+	bool without_tcx;	     /* attach as kernels before 6.6 do */
+	bool without_kernel_context; /* read the sk_buff as kernels before 6.2 do */
+};
+
+/* Loads the program; makes the maps, or goes on with those that an earlier daemon pinned. */
+int guard_open(const struct guard_options *options, struct guard **ret, struct error *err);
+struct guard *guard_close(struct guard *guard); /* pins stay; NULL is fine; returns NULL */
+
+/* Takes the pins away, and bpf_dir when it is then empty. A VM that is left is an error. */
+int guard_remove(struct guard *guard, struct error *err);
+
+/* Fills in the VM behind the device and whose its addresses are. An address that another slot has
+ * is an error. An error leaves nothing of the VM. */
+int guard_set_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *vm,
+		 struct error *err);
+
+/* By device where it is known (else 0), and in any case by slot. Missing is fine. */
+int guard_clear_vm(struct guard *guard, unsigned ifindex, uint32_t slot, struct error *err);
+
+/* Holds this very value for the device, with its addresses? */
+bool guard_has_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *vm);
+
+/* Forgets entries and pins of devices that are gone. */
+int guard_sweep(struct guard *guard, struct error *err);
+
+/* Puts the program on both sides of the device, the first to see a frame. */
+int guard_attach(struct guard *guard, const char *tap, unsigned ifindex, struct error *err);
+
+/* True when both sides were guarded already; they then run this daemon's program, swapped without
+ * a gap. */
+bool guard_reattach(struct guard *guard, const char *tap, unsigned ifindex);
+
+/* Drops the pins of a deleted device. Missing is fine. */
+void guard_forget(struct guard *guard, const char *tap);
+
+int guard_counts_read(struct guard *guard, uint32_t slot, struct guard_counts *ret,
+		      struct error *err);
+int guard_counts_clear(struct guard *guard, uint32_t slot, struct error *err);
+
+const char *guard_attachment(const struct guard *guard); /* "tcx" or "clsact" */
+
+/* For BPF_PROG_TEST_RUN. */
+int guard_program_fd(const struct guard *guard, bool is_egress);
+
+#define _cleanup_guard_ CLEANUP(guard_close_cleanup)
+DEFINE_CLEANUP(struct guard, guard_close);
+
+#endif

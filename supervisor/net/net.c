@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order in which a VM's network comes and goes: instance/ calls this, and rtnl, tap, guard and
+ * nat do the parts. Coming: device (down), switches, map entry, guard, up, routes. Going: device,
+ * map entry, pins. A crash in between leaves a device that is down, or one that is guarded.
+ */
+#include "net/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "net/guard.h"
+#include "net/nat.h"
+#include "net/rtnl.h"
+#include "net/tap.h"
+
+enum {
+	TAP_MTU = 1500,
+	TAP_GROUP = 0x73746b, /* "stk": so that all go in one request */
+};
+
+struct net {
+	struct rtnl *rtnl;   /* owned */
+	struct guard *guard; /* owned */
+};
+
+DEFINE_CLEANUP(struct net, net_close);
+
+int net_open(const struct settings *settings, struct net **ret, struct error *err)
+{
+	CLEANUP(net_close_cleanup) struct net *net = xcalloc(1, sizeof(*net));
+	struct guard_options options = { .bpf_dir = settings->bpf_dir };
+
+	net->rtnl = rtnl_open(err);
+	if (!net->rtnl || guard_open(&options, &net->guard, err) < 0 || nat_install(err) < 0)
+		return error_wrap(err, "network");
+	*ret = take_ptr(net);
+	return 0;
+}
+
+struct net *net_close(struct net *net)
+{
+	if (!net)
+		return NULL;
+	guard_close(net->guard);
+	rtnl_close(net->rtnl);
+	free(net);
+	return NULL;
+}
+
+int net_remove(struct net *net, struct error *err)
+{
+	if (guard_remove(net->guard, err) < 0 || nat_remove(err) < 0)
+		return error_wrap(err, "network: remove");
+	return 0;
+}
+
+static bool is_our_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > strlen(NET_TAP_PREFIX) && length < IF_NAMESIZE &&
+	       strncmp(name, NET_TAP_PREFIX, strlen(NET_TAP_PREFIX)) == 0 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") == length;
+}
+
+static bool has_ip6(const struct net_tap *tap)
+{
+	for (uint32_t i = 0; i < tap->addresses.count; i++)
+		if (tap->addresses.items[i].family == 6)
+			return true;
+	return false;
+}
+
+/* RFC 4291 appendix A: the address that the guest's kernel derives from its MAC. */
+static void link_local(const uint8_t mac[6], uint32_t ret[4])
+{
+	uint8_t bytes[16] = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe,
+			      mac[3],	  mac[4],	mac[5] };
+
+	memcpy(ret, bytes, sizeof(bytes));
+}
+
+/* What no VM may own: reserved for the link itself. Manifests cannot say it; a record might. */
+static bool is_ownable(const struct address *address)
+{
+	const uint8_t *bytes = address->bytes;
+
+	if (address->family == 4)
+		return bytes[0] != 0 && bytes[0] != 127 && bytes[0] < 224 &&
+		       !(bytes[0] == 169 && bytes[1] == 254);
+	return address->family == 6 && bytes[0] != 0 && bytes[0] != 0xff &&
+	       !(bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80);
+}
+
+/* The guard's value for the VM. Zeroed first: values are compared as bytes. */
+static int make_vm(const struct net_tap *tap, struct guard_vm *ret, struct error *err)
+{
+	size_t count4 = 0, count6 = 1;
+	char text[ADDRESS_TEXT_MAX];
+
+	memset(ret, 0, sizeof(*ret));
+	if (!is_our_name(tap->name))
+		return error_set(err, "tap '%s': not a name of ours (%s and at most %d of a-z0-9)",
+				 tap->name, NET_TAP_PREFIX,
+				 IF_NAMESIZE - 1 - (int)strlen(NET_TAP_PREFIX));
+	if (tap->mac[0] & 1)
+		return error_set(err, "tap '%s': the VM's MAC is a group address", tap->name);
+	memcpy(ret->mac, tap->mac, sizeof(ret->mac));
+	ret->mtu = TAP_MTU;
+	ret->slot = tap->slot;
+	ret->tenant = tap->tenant_id;
+	if (has_ip6(tap))
+		link_local(tap->mac, ret->ip6[0]);
+	for (uint32_t i = 0; i < tap->addresses.count; i++) {
+		const struct address *address = &tap->addresses.items[i];
+
+		if (!is_ownable(address))
+			return error_set(err, "tap '%s': %s cannot be a VM's address", tap->name,
+					 address_format(address, text));
+		if (address->family == 4 && count4 < GUARD_IP4_MAX)
+			memcpy(&ret->ip4[count4++], address->bytes, 4);
+		else if (address->family == 6 && count6 < GUARD_IP6_MAX)
+			memcpy(ret->ip6[count6++], address->bytes, 16);
+		else
+			return error_set(err, "tap '%s': more addresses than the guard holds",
+					 tap->name);
+	}
+	return 0;
+}
+
+/* Everything between "the device exists and is down" and "it may go up". */
+static int guard_device(struct net *net, const struct net_tap *tap, const struct rtnl_link *link,
+			const struct guard_vm *vm, struct error *err)
+{
+	const struct rtnl_link_values values = {
+		.mac = (const uint8_t *)NET_GATEWAY_MAC,
+		.mtu = TAP_MTU,
+		.group = TAP_GROUP,
+	};
+
+	if (rtnl_link_set(net->rtnl, link, &values, err) < 0 ||
+	    tap_configure(tap->name, has_ip6(tap), err) < 0 ||
+	    guard_set_vm(net->guard, link->ifindex, vm, err) < 0 ||
+	    guard_attach(net->guard, tap->name, link->ifindex, err) < 0)
+		return -1;
+	return 0;
+}
+
+static int connect_device(struct net *net, const struct net_tap *tap, const struct rtnl_link *link,
+			  struct error *err)
+{
+	if (rtnl_link_raise(net->rtnl, link, true, err) < 0)
+		return -1;
+	for (uint32_t i = 0; i < tap->addresses.count; i++) {
+		const struct address *address = &tap->addresses.items[i];
+
+		if (rtnl_route_add(net->rtnl, link, address, err) < 0 ||
+		    rtnl_neighbour_add(net->rtnl, link, address, tap->mac, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, struct error *err)
+{
+	struct rtnl_link link = { .name = tap->name };
+	_cleanup_close_ int fd = -1;
+	struct guard_vm vm;
+
+	if (make_vm(tap, &vm, err) < 0 || tap_create(tap->name, &fd, &link.ifindex, err) < 0)
+		return -1;
+	if (guard_device(net, tap, &link, &vm, err) < 0 ||
+	    guard_counts_clear(net->guard, tap->slot, err) < 0 ||
+	    connect_device(net, tap, &link, err) < 0) {
+		net_tap_destroy(net, tap->name, tap->slot, NULL);
+		return error_wrap(err, "tap '%s'", tap->name);
+	}
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err)
+{
+	struct rtnl_link link = { .name = tap->name };
+	struct guard_vm vm;
+
+	if (make_vm(tap, &vm, err) < 0)
+		return -1;
+	link.ifindex = if_nametoindex(tap->name);
+	if (!link.ifindex)
+		return error_set(err, "tap '%s': gone (restart the VM)", tap->name);
+	/* Guarded all along: then the code is swapped in place and traffic goes on. */
+	if (!guard_has_vm(net->guard, link.ifindex, &vm) ||
+	    !guard_reattach(net->guard, tap->name, link.ifindex)) {
+		if (rtnl_link_raise(net->rtnl, &link, false, err) < 0 ||
+		    guard_device(net, tap, &link, &vm, err) < 0)
+			return error_wrap(err, "tap '%s': adopt", tap->name);
+	}
+	if (connect_device(net, tap, &link, err) < 0)
+		return error_wrap(err, "tap '%s': adopt", tap->name);
+	return 0;
+}
+
+int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct error *err)
+{
+	struct rtnl_link link = { .name = name, .ifindex = if_nametoindex(name) };
+
+	if (!is_our_name(name))
+		return error_set(err, "tap '%s': not a name of ours", name);
+	if (link.ifindex && rtnl_link_delete(net->rtnl, &link, err) < 0)
+		return -1;
+	guard_forget(net->guard, name);
+	return guard_clear_vm(net->guard, link.ifindex, slot, err);
+}
+
+static void cleanup_names(struct if_nameindex **names)
+{
+	if (*names)
+		if_freenameindex(*names);
+}
+
+int net_sweep(struct net *net, const struct strv *keep, struct error *err)
+{
+	CLEANUP(cleanup_names) struct if_nameindex *names = NULL;
+
+	if (!keep->count && rtnl_group_delete(net->rtnl, TAP_GROUP, err) < 0)
+		return -1;
+	names = if_nameindex();
+	if (!names)
+		return error_errno(err, errno, "network: list the links");
+	for (const struct if_nameindex *each = names; each->if_index; each++) {
+		struct rtnl_link link = { .name = each->if_name, .ifindex = each->if_index };
+
+		if (is_our_name(each->if_name) && !strv_contains(keep, each->if_name) &&
+		    rtnl_link_delete(net->rtnl, &link, err) < 0)
+			return -1;
+	}
+	return guard_sweep(net->guard, err);
+}
+
+#define REASON_COUNTER(reason, word, drop) { .name = word, .is_drop = drop },
+
+int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, struct error *err)
+{
+	static const struct net_counter counters[] = { GUARD_REASONS(REASON_COUNTER) };
+	struct guard_counts counts;
+
+	_Static_assert(sizeof(counters) / sizeof(counters[0]) <= NET_COUNTERS_MAX,
+		       "more reasons than counters");
+	if (slot >= GUARD_SLOTS_MAX)
+		return error_set(err, "guard: slot %u: the guard counts for %u VMs", slot,
+				 (unsigned)GUARD_SLOTS_MAX);
+	if (guard_counts_read(net->guard, slot, &counts, err) < 0)
+		return -1;
+	memset(ret, 0, sizeof(*ret));
+	memcpy(ret->items, counters, sizeof(counters));
+	ret->count = sizeof(counters) / sizeof(counters[0]);
+	for (size_t i = 0; i < ret->count; i++)
+		ret->items[i].packets = counts.packets[i];
+	ret->accepted_bytes = counts.bytes;
+	ret->attachment = guard_attachment(net->guard);
+	return 0;
+}

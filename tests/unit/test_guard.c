@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A packet for every verdict of the guard. Frames are templates with patches, run through the
+ * program by BPF_PROG_TEST_RUN; what only a tap can say (checksum offsets, VLAN tags that the
+ * kernel strips) is written to a tap. Everything lies in namespaces of the test's own; needs root.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/virtio_net.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "net/guard.h"
+#include "net/net.h"
+#include "net/rtnl.h"
+#include "net/tap.h"
+
+enum {
+	LOOPBACK = 1, /* the device that BPF_PROG_TEST_RUN takes by default */
+	SLOT = 7,
+	NEXT = -1,
+	SHOT = 2,
+	REDIRECT = 7,
+	FRAME_MAX = 2048,
+};
+
+#define GW   "0253746b00fe"
+#define ME   "02000000000a"
+#define ALL  "ffffffffffff"
+#define IP_A "0a000002" /* this VM */
+#define IP_B "0a000003" /* same tenant */
+#define IP_X "0a090003" /* another tenant */
+#define A6   "fd000000000000000000000000000002"
+#define B6   "fd000000000000000000000000000003"
+#define X6   "fd090000000000000000000000000003"
+#define LL6  "fe80000000000000000000fffe00000a"
+#define GW6  "fe800000000000000000000000000001"
+#define ANY6 "00000000000000000000000000000000"
+
+#define UDP_HEAD "03e807d000100000"
+#define TCP_HEAD "03e807d0000000010000000050022000000000000"
+
+/* L4 begins at 34 in IPv4 templates, at 54 in IPv6 ones. */
+#define UDP4  GW ME "0800" "4500002400010000401100000a0000020a000003" UDP_HEAD "0102030405060708"
+#define TCP4  GW ME "0800" "4500002800010000400600000a0000020a000003" TCP_HEAD "000"
+#define PING4 GW ME "0800" "4500001c00010000400100000a0000020a000003" "0800000000010001"
+#define ARP   ALL ME "0806" "0001080006040001" ME IP_A "000000000000" "a9fe0101"
+#define HEAD6 GW ME "86dd" "60000000"
+#define UDP6  HEAD6 "00101140" A6 B6 UDP_HEAD "0102030405060708"
+#define TCP6  HEAD6 "00140640" A6 B6 TCP_HEAD "000"
+#define PING6 HEAD6 "00083a40" A6 B6 "8000000000010001"
+#define NS    HEAD6 "00203aff" LL6 GW6 "8700000000000000" GW6 "0101" ME
+#define DAD   "3333ff000002" ME "86dd60000000" "00183aff" ANY6 \
+	      "ff0200000000000000000001ff000002" "8700000000000000" A6
+#define NA    "333300000001" ME "86dd60000000" "00203aff" LL6 \
+	      "ff020000000000000000000000000001" "8800000020000000" A6 "0201" ME
+#define RS    "333300000002" ME "86dd60000000" "00103aff" LL6 \
+	      "ff020000000000000000000000000002" "8500000000000000" "0101" ME
+#define MLD2  "333300000016" ME "86dd60000000" "00240001" LL6 \
+	      "ff020000000000000000000000000016" "3a00050200000100" \
+	      "8f00000000000001" "04000000" "ff0200000000000000000001ff000002"
+/* Extension headers of 8 bytes, naming what follows. */
+#define HOP_UDP  HEAD6 "00180040" A6 B6 "1100010400000000" UDP_HEAD "0102030405060708"
+#define DST_UDP  HEAD6 "00183c40" A6 B6 "1100010400000000" UDP_HEAD "0102030405060708"
+#define FRAG_UDP HEAD6 "00182c40" A6 B6 "1100000100000001" UDP_HEAD "0102030405060708"
+#define DST4     "3c00010400000000" "3c00010400000000" "3c00010400000000"
+#define DST_RA   "333300000001" ME "86dd60000000" "00183cff" LL6 \
+		 "ff020000000000000000000000000001" "3a00010400000000" \
+		 "86000000400000000000000000000000"
+#define FRAG_RA  "333300000001" ME "86dd60000000" "00182cff" LL6 \
+		 "ff020000000000000000000000000001" "3a00000000000001" \
+		 "86000000400000000000000000000000"
+
+struct patch {
+	size_t offset;
+	const char *hex;
+};
+
+struct frame_case {
+	const char *name;
+	const char *frame; /* hex */
+	struct patch patches[3];
+	size_t length; /* 0: the template's; longer is padded with zeros, shorter cut */
+	uint32_t gso_size;
+	enum guard_reason reason;
+};
+
+static const struct frame_case guest_cases[] = {
+#include "test_guard_cases.h"
+};
+
+static const struct frame_case host_cases[] = {
+	{ "from the same tenant", UDP4, { { 26, IP_B IP_A } }, .reason = GUARD_DELIVERED },
+	{ "from another tenant", UDP4, { { 26, IP_X IP_A } }, .reason = GUARD_CROSS_TENANT_IN },
+	{ "from the world", UDP4, { { 26, "c0000201" IP_A } }, .reason = GUARD_DELIVERED },
+	{ "IPv6 from the same tenant", UDP6, { { 22, B6 A6 } }, .reason = GUARD_DELIVERED },
+	{ "IPv6 from another tenant", UDP6, { { 22, X6 A6 } }, .reason = GUARD_CROSS_TENANT_IN },
+	{ "IPv6 from the world", UDP6, { { 22, "20010db8" } }, .reason = GUARD_DELIVERED },
+	{ "ARP", ARP, .reason = GUARD_DELIVERED },
+	{ "IPv4 cut short", UDP4, .length = 28, .reason = GUARD_TRUNCATED },
+	{ "IPv6 cut short", UDP6, .length = 36, .reason = GUARD_TRUNCATED },
+	{ "another protocol", UDP4, { { 12, "88cc" } }, .reason = GUARD_ETHERTYPE },
+};
+
+enum { COUNT_OF_GUEST = sizeof(guest_cases) / sizeof(guest_cases[0]) };
+enum { COUNT_OF_HOST = sizeof(host_cases) / sizeof(host_cases[0]) };
+
+/* --- frames ------------------------------------------------------------------------------------- */
+
+static size_t put_hex(uint8_t *to, const char *hex)
+{
+	size_t length = strlen(hex) / 2;
+
+	for (size_t i = 0; i < length; i++) {
+		const char digits[] = { hex[2 * i], hex[2 * i + 1], '\0' };
+		char *end;
+
+		to[i] = (uint8_t)strtoul(digits, &end, 16);
+		assert_true(end == digits + 2);
+	}
+	return length;
+}
+
+static size_t build(const struct frame_case *each, uint8_t frame[FRAME_MAX])
+{
+	size_t length;
+
+	memset(frame, 0, FRAME_MAX);
+	length = put_hex(frame, each->frame);
+	for (size_t i = 0; i < 3 && each->patches[i].hex; i++)
+		put_hex(frame + each->patches[i].offset, each->patches[i].hex);
+	return each->length ? each->length : length;
+}
+
+/* --- the guard under test ----------------------------------------------------------------------- */
+
+static char bpf_root[] = "/tmp/stoker-guard.XXXXXX";
+static char bpf_dir[sizeof(bpf_root) + 8];
+static bool is_ready;
+
+static int set_up(void **state)
+{
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("# skipped: BPF and namespaces need root\n");
+		return 0;
+	}
+	assert_int_equal(unshare(CLONE_NEWNS | CLONE_NEWNET), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	assert_non_null(mkdtemp(bpf_root));
+	assert_int_equal(mount("bpf", bpf_root, "bpf", 0, NULL), 0);
+	snprintf(bpf_dir, sizeof(bpf_dir), "%s/guard", bpf_root);
+	is_ready = true;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	if (is_ready) {
+		umount2(bpf_root, MNT_DETACH);
+		rmdir(bpf_root);
+	}
+	return 0;
+}
+
+#define NEEDS_ROOT()    \
+	if (!is_ready)  \
+	skip()
+
+#define must(call) assert_success((call), &err, #call)
+
+static void assert_success(int result, const struct error *err, const char *call)
+{
+	if (result < 0)
+		fail_msg("%s: %s", call, err->text);
+}
+
+static struct guard_vm make_vm(uint32_t slot, uint32_t tenant, const char *ip4, const char *ip6)
+{
+	struct guard_vm vm = { .mtu = 1500, .slot = slot, .tenant = tenant };
+
+	put_hex(vm.mac, ME);
+	put_hex((uint8_t *)&vm.ip4[0], ip4);
+	put_hex((uint8_t *)vm.ip6[0], LL6);
+	put_hex((uint8_t *)vm.ip6[1], ip6);
+	return vm;
+}
+
+/* This VM behind `ifindex`, a neighbour of its tenant, a stranger. */
+static void fill(struct guard *guard, unsigned ifindex)
+{
+	struct guard_vm vm = make_vm(SLOT, 1, IP_A, A6);
+	struct guard_vm neighbour = make_vm(8, 1, IP_B, B6), stranger = make_vm(9, 2, IP_X, X6);
+	struct error err;
+
+	put_hex((uint8_t *)&vm.ip4[1], "0a00000c");
+	must(guard_set_vm(guard, ifindex, &vm, &err));
+	must(guard_set_vm(guard, 1001, &neighbour, &err));
+	must(guard_set_vm(guard, 1002, &stranger, &err));
+}
+
+static struct guard *open_guard(bool without_kernel_context, bool without_tcx)
+{
+	struct guard_options options = { .bpf_dir = bpf_dir,
+					 .without_tcx = without_tcx,
+					 .without_kernel_context = without_kernel_context };
+	struct guard *guard = NULL;
+	struct error err;
+
+	must(guard_open(&options, &guard, &err));
+	return guard;
+}
+
+static void end_guard(struct guard *guard, unsigned ifindex)
+{
+	struct error err;
+
+	must(guard_clear_vm(guard, ifindex, SLOT, &err));
+	must(guard_clear_vm(guard, 1001, 8, &err));
+	must(guard_clear_vm(guard, 1002, 9, &err));
+	must(guard_remove(guard, &err));
+	assert_int_equal(access(bpf_dir, F_OK), -1);
+	guard_close(guard);
+}
+
+static const char *word(enum guard_reason reason)
+{
+#define REASON_WORD(name, text, drop) text,
+	static const char *const words[] = { GUARD_REASONS(REASON_WORD) };
+
+	return words[reason];
+}
+
+/* The one reason counted between the two readings, and once. */
+static enum guard_reason counted(const char *name, const struct guard_counts *before,
+				 const struct guard_counts *after)
+{
+	enum guard_reason found = GUARD_REASON_COUNT;
+
+	for (size_t i = 0; i < GUARD_REASONS_MAX; i++) {
+		if (after->packets[i] == before->packets[i])
+			continue;
+		if (found != GUARD_REASON_COUNT || after->packets[i] != before->packets[i] + 1)
+			fail_msg("%s: counted more than once", name);
+		found = (enum guard_reason)i;
+	}
+	if (found == GUARD_REASON_COUNT)
+		fail_msg("%s: not counted", name);
+	return found;
+}
+
+static int verdict_of(enum guard_reason reason)
+{
+	if (reason == GUARD_ACCEPT || reason == GUARD_DELIVERED)
+		return NEXT;
+	return reason == GUARD_ANSWERED ? REDIRECT : SHOT;
+}
+
+/* Runs the frame; its reason must be the case's. Returns the length of what came out. */
+static size_t run_case(struct guard *guard, const struct frame_case *each, bool is_egress,
+		       uint32_t slot, uint8_t out[FRAME_MAX])
+{
+	struct __sk_buff context = { .gso_size = each->gso_size };
+	LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &context, .ctx_size_in = sizeof(context),
+		    .data_out = out, .data_size_out = FRAME_MAX);
+	struct guard_counts before, after;
+	uint8_t frame[FRAME_MAX];
+	enum guard_reason reason;
+	struct error err;
+
+	run.data_in = frame;
+	run.data_size_in = (uint32_t)build(each, frame);
+	must(guard_counts_read(guard, slot, &before, &err));
+	assert_int_equal(bpf_prog_test_run_opts(guard_program_fd(guard, is_egress), &run), 0);
+	must(guard_counts_read(guard, slot, &after, &err));
+	reason = counted(each->name, &before, &after);
+	if (reason != each->reason)
+		fail_msg("%s: %s instead of %s", each->name, word(reason), word(each->reason));
+	if ((int)run.retval != verdict_of(reason))
+		fail_msg("%s: verdict %d", each->name, (int)run.retval);
+	if (after.bytes - before.bytes != (reason == GUARD_ACCEPT ? run.data_size_in : 0))
+		fail_msg("%s: bytes counted wrongly", each->name);
+	return run.data_size_out;
+}
+
+static void run_guest_cases(bool without_kernel_context)
+{
+	struct guard *guard = open_guard(without_kernel_context, false);
+	uint8_t out[FRAME_MAX];
+
+	fill(guard, LOOPBACK);
+	for (size_t i = 0; i < COUNT_OF_GUEST; i++)
+		run_case(guard, &guest_cases[i], false, SLOT, out);
+	end_guard(guard, LOOPBACK);
+}
+
+static void test_frames_from_the_guest(void **state)
+{
+	(void)state;
+	NEEDS_ROOT();
+	run_guest_cases(false);
+}
+
+static void test_frames_from_the_guest_on_an_older_kernel(void **state)
+{
+	(void)state;
+	NEEDS_ROOT();
+	run_guest_cases(true);
+}
+
+static void test_frames_to_the_guest(void **state)
+{
+	struct guard *guard;
+	uint8_t out[FRAME_MAX];
+
+	(void)state;
+	NEEDS_ROOT();
+	guard = open_guard(false, false);
+	fill(guard, LOOPBACK);
+	for (size_t i = 0; i < COUNT_OF_HOST; i++)
+		run_case(guard, &host_cases[i], true, SLOT, out);
+	end_guard(guard, LOOPBACK);
+}
+
+static void test_a_tap_without_an_entry_passes_nothing(void **state)
+{
+	static const struct frame_case lost = { "no entry", UDP4, .reason = GUARD_NO_VM };
+	uint8_t out[FRAME_MAX];
+	struct guard *guard;
+
+	(void)state;
+	NEEDS_ROOT();
+	guard = open_guard(false, false);
+	run_case(guard, &lost, false, GUARD_SLOT_STRAYS, out);
+	run_case(guard, &lost, true, GUARD_SLOT_STRAYS, out);
+	end_guard(guard, 0);
+}
+
+/* --- answers ------------------------------------------------------------------------------------ */
+
+static uint16_t checksum6(const uint8_t *frame, size_t length)
+{
+	uint32_t sum = (uint32_t)(length - 54) + 58;
+
+	for (size_t i = 22; i < length; i += 2)
+		sum += (uint32_t)(frame[i] << 8 | frame[i + 1]);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+static void test_answers_for_the_gateway(void **state)
+{
+	static const struct frame_case arp = { "ARP", ARP, .reason = GUARD_ANSWERED };
+	static const struct frame_case ns = { "NS", NS, .reason = GUARD_ANSWERED };
+	uint8_t out[FRAME_MAX], want[FRAME_MAX];
+	struct guard *guard;
+	size_t length;
+
+	(void)state;
+	NEEDS_ROOT();
+	guard = open_guard(false, false);
+	fill(guard, LOOPBACK);
+	length = put_hex(want, ME GW "0806" "0001080006040002" GW "a9fe0101" ME IP_A);
+	assert_int_equal(run_case(guard, &arp, false, SLOT, out), length);
+	assert_memory_equal(out, want, length);
+	length = put_hex(want, ME GW "86dd" "60000000" "00203aff" GW6 LL6 "8800");
+	assert_int_equal(run_case(guard, &ns, false, SLOT, out), 86);
+	assert_memory_equal(out, want, length);
+	length = put_hex(want, "e0000000" GW6 "0201" GW);
+	assert_memory_equal(out + 58, want, length);
+	assert_int_equal(checksum6(out, 86), 0xffff);
+	end_guard(guard, LOOPBACK);
+}
+
+static void test_gateway_is_the_contracts(void **state)
+{
+	static const uint8_t mac[] = GUARD_GATEWAY_MAC;
+	struct address address;
+	uint8_t bytes[16];
+
+	(void)state;
+	assert_memory_equal(mac, NET_GATEWAY_MAC, sizeof(mac));
+	assert_int_equal(address_parse(NET_GATEWAY4, &address), 0);
+	put_hex(bytes, "a9fe0101");
+	assert_memory_equal(address.bytes, bytes, 4);
+	assert_int_equal(GUARD_GATEWAY4, 0xa9fe0101u);
+	assert_int_equal(address_parse(NET_GATEWAY6, &address), 0);
+	put_hex(bytes, GW6);
+	assert_memory_equal(address.bytes, bytes, 16);
+}
+
+/* --- through a tap ------------------------------------------------------------------------------ */
+
+struct tap_case {
+	struct frame_case frame;
+	struct virtio_net_hdr_v1 header;
+};
+
+enum { PARTIAL = VIRTIO_NET_HDR_F_NEEDS_CSUM };
+
+static const struct tap_case tap_cases[] = {
+	{ { "UDP", UDP4, .reason = GUARD_ACCEPT }, { PARTIAL, .csum_start = 34, .csum_offset = 6 } },
+	{ { "TCP", TCP4, .reason = GUARD_ACCEPT }, { PARTIAL, .csum_start = 34, .csum_offset = 16 } },
+	{ { "UDP over IPv6", UDP6, .reason = GUARD_ACCEPT },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 6 } },
+	{ { "TCP over IPv6", TCP6, .reason = GUARD_ACCEPT },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 16 } },
+	{ { "no checksum to fill in", UDP4, .reason = GUARD_ACCEPT }, { 0 } },
+	{ { "headers outside the linear part", UDP6, .length = 400, .reason = GUARD_ACCEPT },
+	  { .hdr_len = 14 } },
+	{ { "into the IPv6 source", UDP6, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 0 } },
+	{ { "into the IPv6 source, later", UDP6, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 2 } },
+	{ { "into the UDP port", UDP4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 2 } },
+	{ { "into the IPv4 source", UDP4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 14, .csum_offset = 12 } },
+	{ { "into the MAC", UDP4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 0, .csum_offset = 6 } },
+	{ { "right field, wrong start", UDP4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 32, .csum_offset = 8 } },
+	{ { "TCP's offset in UDP", UDP4, .length = 60, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 16 } },
+	{ { "ICMP", PING4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 2 } },
+	{ { "in ARP", ARP, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 14, .csum_offset = 14 } },
+	{ { "in a solicitation", NS, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 2 } },
+	{ { "in a fragment", UDP4, { { 20, "2000" } }, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 6 } },
+	{ { "behind an extension header", DST_UDP, .reason = GUARD_ACCEPT },
+	  { PARTIAL, .csum_start = 62, .csum_offset = 6 } },
+	{ { "before an extension header", DST_UDP, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 6 } },
+	{ { "VLAN 0", GW ME "81000000" "08004500002400010000401100000a0000020a000003" UDP_HEAD
+	    "0102030405060708", .reason = GUARD_VLAN }, { 0 } },
+	{ { "VLAN 100", GW ME "81000064" "08004500002400010000401100000a0000020a000003" UDP_HEAD
+	    "0102030405060708", .reason = GUARD_VLAN }, { 0 } },
+	{ { "service VLAN", GW ME "88a80064" "08004500002400010000401100000a0000020a000003" UDP_HEAD
+	    "0102030405060708", .reason = GUARD_VLAN }, { 0 } },
+	{ { "segments of one byte", TCP4, .length = 1400, .reason = GUARD_GSO },
+	  { PARTIAL, VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = 54, .gso_size = 1, .csum_start = 34,
+	    .csum_offset = 16 } },
+	{ { "lawful segments", TCP4, { { 16, "0f00" } }, .length = 3854, .reason = GUARD_ACCEPT },
+	  { PARTIAL, VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = 54, .gso_size = 1448, .csum_start = 34,
+	    .csum_offset = 16 } },
+};
+
+static void write_frame(int fd, const struct tap_case *each)
+{
+	enum { BYTES = 4096 };
+	uint8_t bytes[BYTES + sizeof(each->header)] = { 0 };
+	uint8_t frame[FRAME_MAX];
+	size_t length = build(&each->frame, frame);
+
+	memcpy(bytes, &each->header, sizeof(each->header));
+	memcpy(bytes + sizeof(each->header), frame, length < FRAME_MAX ? length : FRAME_MAX);
+	length += sizeof(each->header);
+	if (write(fd, bytes, length) != (ssize_t)length)
+		fail_msg("%s: the tap refuses it: %s", each->frame.name, strerror(errno));
+}
+
+static void run_tap_cases(bool without_kernel_context, bool without_tcx)
+{
+	struct guard *guard = open_guard(without_kernel_context, without_tcx);
+	struct rtnl_link link = { .name = "stktest" };
+	_cleanup_rtnl_ struct rtnl *rtnl = NULL;
+	struct error err;
+	int fd;
+
+	assert_string_equal(guard_attachment(guard), without_tcx ? "clsact" : "tcx");
+	rtnl = rtnl_open(&err);
+	assert_non_null(rtnl);
+	must(tap_create(link.name, &fd, &link.ifindex, &err));
+	fill(guard, link.ifindex);
+	must(guard_attach(guard, link.name, link.ifindex, &err));
+	must(rtnl_link_raise(rtnl, &link, true, &err));
+	for (size_t i = 0; i < sizeof(tap_cases) / sizeof(tap_cases[0]); i++) {
+		const struct tap_case *each = &tap_cases[i];
+		struct guard_counts before, after;
+		enum guard_reason reason;
+
+		must(guard_counts_read(guard, SLOT, &before, &err));
+		write_frame(fd, each);
+		must(guard_counts_read(guard, SLOT, &after, &err));
+		/* What the host itself sends meanwhile is not the guest's. */
+		after.packets[GUARD_DELIVERED] = before.packets[GUARD_DELIVERED];
+		reason = counted(each->frame.name, &before, &after);
+		if (reason != each->frame.reason)
+			fail_msg("%s: %s instead of %s", each->frame.name, word(reason),
+				 word(each->frame.reason));
+	}
+	close(fd);
+	must(rtnl_link_delete(rtnl, &link, &err));
+	guard_forget(guard, link.name);
+	end_guard(guard, link.ifindex);
+}
+
+static void test_offloads_through_a_tap(void **state)
+{
+	(void)state;
+	NEEDS_ROOT();
+	run_tap_cases(false, false);
+}
+
+static void test_offloads_as_older_kernels_see_them(void **state)
+{
+	(void)state;
+	NEEDS_ROOT();
+	run_tap_cases(true, true);
+}
+
+/* Every reason is the expectation of some case above. */
+static void test_every_reason_has_a_packet(void **state)
+{
+	bool is_seen[GUARD_REASON_COUNT] = { [GUARD_NO_VM] = true };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF_GUEST; i++)
+		is_seen[guest_cases[i].reason] = true;
+	for (size_t i = 0; i < COUNT_OF_HOST; i++)
+		is_seen[host_cases[i].reason] = true;
+	for (size_t i = 0; i < sizeof(tap_cases) / sizeof(tap_cases[0]); i++)
+		is_seen[tap_cases[i].frame.reason] = true;
+	for (size_t i = 0; i < GUARD_REASON_COUNT; i++)
+		if (!is_seen[i])
+			fail_msg("no packet for '%s'", word((enum guard_reason)i));
+	assert_true(COUNT_OF_GUEST + COUNT_OF_HOST >= 80);
+}
+
+/* --- maps --------------------------------------------------------------------------------------- */
+
+static void test_an_address_has_one_owner(void **state)
+{
+	struct guard_vm thief = make_vm(10, 2, "0a000063", A6);
+	struct guard_vm taken = make_vm(11, 2, "0a000063", "fd000000000000000000000000000063");
+	struct guard *guard;
+	struct error err;
+
+	(void)state;
+	NEEDS_ROOT();
+	guard = open_guard(false, false);
+	fill(guard, LOOPBACK);
+	assert_int_equal(guard_set_vm(guard, 1003, &thief, &err), -1);
+	assert_string_equal(err.text, "guard: slot 10: an address belongs to another VM");
+	assert_false(guard_has_vm(guard, 1003, &thief));
+	/* The refused VM's other address is free again. */
+	must(guard_set_vm(guard, 1004, &taken, &err));
+	assert_true(guard_has_vm(guard, 1004, &taken));
+	must(guard_clear_vm(guard, 0, 11, &err));
+	assert_false(guard_has_vm(guard, 1004, &taken));
+	taken.slot = GUARD_SLOTS_MAX;
+	assert_int_equal(guard_set_vm(guard, 1004, &taken, &err), -1);
+	assert_string_equal(err.text, "guard: slot 4096: the guard counts for 4096 VMs");
+	end_guard(guard, LOOPBACK);
+}
+
+static void test_maps_outlive_the_daemon(void **state)
+{
+	struct guard_vm stranger = make_vm(9, 2, IP_X, X6);
+	struct guard *guard;
+	struct error err;
+
+	(void)state;
+	NEEDS_ROOT();
+	guard = open_guard(false, false);
+	fill(guard, LOOPBACK);
+	guard_close(guard);
+	guard = open_guard(false, false);
+	assert_true(guard_has_vm(guard, 1002, &stranger));
+	assert_int_equal(guard_remove(guard, &err), -1);
+	assert_non_null(strstr(err.text, "device 1 is still guarded"));
+	end_guard(guard, LOOPBACK);
+}
+
+static void test_refuses_what_is_not_bpffs(void **state)
+{
+	char directory[] = "/tmp/stoker-not-bpf.XXXXXX";
+	struct guard_options options = { .bpf_dir = directory };
+	struct guard *guard = NULL;
+	struct error err;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(guard_open(&options, &guard, &err), -1);
+	assert_non_null(strstr(err.text, "not on a BPF file system"));
+	assert_null(guard);
+	rmdir(directory);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_gateway_is_the_contracts),
+		cmocka_unit_test(test_every_reason_has_a_packet),
+		cmocka_unit_test(test_frames_from_the_guest),
+		cmocka_unit_test(test_frames_from_the_guest_on_an_older_kernel),
+		cmocka_unit_test(test_frames_to_the_guest),
+		cmocka_unit_test(test_a_tap_without_an_entry_passes_nothing),
+		cmocka_unit_test(test_answers_for_the_gateway),
+		cmocka_unit_test(test_offloads_through_a_tap),
+		cmocka_unit_test(test_offloads_as_older_kernels_see_them),
+		cmocka_unit_test(test_an_address_has_one_owner),
+		cmocka_unit_test(test_maps_outlive_the_daemon),
+		cmocka_unit_test(test_refuses_what_is_not_bpffs),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
