@@ -88,9 +88,9 @@ static __always_inline void read_partial_checksum(struct __sk_buff *ctx,
 		struct sk_buff *skb = (void *)ctx;
 
 		ret->is_set = BPF_CORE_READ_BITFIELD_PROBED(skb, ip_summed) == SUMMED_PARTIAL;
-		ret->start = BPF_CORE_READ(skb, csum_start) -
-			     (__u32)((__u64)BPF_CORE_READ(skb, data) -
-				     (__u64)BPF_CORE_READ(skb, head));
+		ret->start =
+			BPF_CORE_READ(skb, csum_start) -
+			(__u32)((__u64)BPF_CORE_READ(skb, data) - (__u64)BPF_CORE_READ(skb, head));
 		ret->offset = BPF_CORE_READ(skb, csum_offset);
 	}
 }
@@ -133,8 +133,8 @@ static __always_inline enum guard_reason check_size(struct __sk_buff *ctx,
 }
 
 /* To the gateway; ARP may be broadcast, IPv6 multicast. */
-static __always_inline enum guard_reason
-check_destination_mac(const struct ethhdr *eth, struct layers *layers)
+static __always_inline enum guard_reason check_destination_mac(const struct ethhdr *eth,
+							       struct layers *layers)
 {
 	const __u8 gateway[] = GUARD_GATEWAY_MAC;
 	const __u8 *mac = eth->h_dest;
@@ -161,8 +161,8 @@ static __always_inline enum guard_reason check_tenant(const struct guard_owner *
 static __always_inline enum guard_reason check_offloads(struct __sk_buff *ctx,
 							const struct layers *layers)
 {
-	if (ctx->gso_size && (layers->is_fragment || (layers->protocol != IPPROTO_TCP &&
-						      layers->protocol != IPPROTO_UDP)))
+	if (ctx->gso_size && (layers->is_fragment ||
+			      (layers->protocol != IPPROTO_TCP && layers->protocol != IPPROTO_UDP)))
 		return GUARD_GSO;
 	return check_checksum(ctx, layers);
 }

@@ -26,45 +26,45 @@ enum {
 	}
 
 /* name, word, 1 = a drop. Numbers are positions: append only. */
-#define GUARD_REASONS(_)                                       \
-	_(ACCEPT, "accept", 0)                                 \
-	_(ANSWERED, "answered", 0)   /* ARP or ND, by us */    \
-	_(ABSORBED, "absorbed", 0)   /* lawful; nobody's */    \
-	_(DELIVERED, "delivered", 0) /* host to guest */       \
-	_(NO_VM, "no-vm", 1)                                   \
-	_(VLAN, "vlan", 1)                                     \
-	_(TRUNCATED, "truncated", 1)                           \
-	_(JUMBO, "jumbo", 1)                                   \
-	_(GSO, "gso", 1)                                       \
-	_(SOURCE_MAC, "source-mac", 1)                         \
-	_(DESTINATION_MAC, "destination-mac", 1)               \
-	_(ETHERTYPE, "ethertype", 1)                           \
-	_(ARP_FORMAT, "arp-format", 1)                         \
-	_(ARP_OP, "arp-op", 1)                                 \
-	_(ARP_SENDER, "arp-sender", 1)                         \
-	_(ARP_TARGET, "arp-target", 1)                         \
-	_(IP_HEADER, "ip-header", 1)                           \
-	_(IP_OPTIONS, "ip-options", 1)                         \
-	_(SOURCE_ADDRESS, "source-address", 1)                 \
-	_(RESERVED, "destination-reserved", 1)                 \
-	_(LINK_LOCAL, "destination-link-local", 1)             \
-	_(MULTICAST, "destination-multicast", 1)               \
-	_(BROADCAST, "destination-broadcast", 1)               \
-	_(FRAGMENT, "fragment", 1)                             \
-	_(CHECKSUM, "checksum-offset", 1)                      \
-	_(DHCP_SERVER, "dhcp-server", 1)                       \
-	_(ICMP_REDIRECT, "icmp-redirect", 1)                   \
-	_(ROUTER, "router-advertisement", 1)                   \
-	_(ICMP_TYPE, "icmp-type", 1)                           \
-	_(EXTENSION, "ip6-extension", 1)                       \
-	_(PROTOCOL, "ip6-protocol", 1)                         \
-	_(ND_HOP_LIMIT, "nd-hop-limit", 1)                     \
-	_(ND_FORMAT, "nd-format", 1)                           \
-	_(ND_LINK_LAYER, "nd-link-layer", 1)                   \
-	_(ND_TARGET, "nd-target", 1)                           \
-	_(ND_ROUTER_FLAG, "nd-router-flag", 1)                 \
-	_(MLD, "mld", 1)                                       \
-	_(CROSS_TENANT, "cross-tenant", 1)                     \
+#define GUARD_REASONS(_)                                    \
+	_(ACCEPT, "accept", 0)                              \
+	_(ANSWERED, "answered", 0)   /* ARP or ND, by us */ \
+	_(ABSORBED, "absorbed", 0)   /* lawful; nobody's */ \
+	_(DELIVERED, "delivered", 0) /* host to guest */    \
+	_(NO_VM, "no-vm", 1)                                \
+	_(VLAN, "vlan", 1)                                  \
+	_(TRUNCATED, "truncated", 1)                        \
+	_(JUMBO, "jumbo", 1)                                \
+	_(GSO, "gso", 1)                                    \
+	_(SOURCE_MAC, "source-mac", 1)                      \
+	_(DESTINATION_MAC, "destination-mac", 1)            \
+	_(ETHERTYPE, "ethertype", 1)                        \
+	_(ARP_FORMAT, "arp-format", 1)                      \
+	_(ARP_OP, "arp-op", 1)                              \
+	_(ARP_SENDER, "arp-sender", 1)                      \
+	_(ARP_TARGET, "arp-target", 1)                      \
+	_(IP_HEADER, "ip-header", 1)                        \
+	_(IP_OPTIONS, "ip-options", 1)                      \
+	_(SOURCE_ADDRESS, "source-address", 1)              \
+	_(RESERVED, "destination-reserved", 1)              \
+	_(LINK_LOCAL, "destination-link-local", 1)          \
+	_(MULTICAST, "destination-multicast", 1)            \
+	_(BROADCAST, "destination-broadcast", 1)            \
+	_(FRAGMENT, "fragment", 1)                          \
+	_(CHECKSUM, "checksum-offset", 1)                   \
+	_(DHCP_SERVER, "dhcp-server", 1)                    \
+	_(ICMP_REDIRECT, "icmp-redirect", 1)                \
+	_(ROUTER, "router-advertisement", 1)                \
+	_(ICMP_TYPE, "icmp-type", 1)                        \
+	_(EXTENSION, "ip6-extension", 1)                    \
+	_(PROTOCOL, "ip6-protocol", 1)                      \
+	_(ND_HOP_LIMIT, "nd-hop-limit", 1)                  \
+	_(ND_FORMAT, "nd-format", 1)                        \
+	_(ND_LINK_LAYER, "nd-link-layer", 1)                \
+	_(ND_TARGET, "nd-target", 1)                        \
+	_(ND_ROUTER_FLAG, "nd-router-flag", 1)              \
+	_(MLD, "mld", 1)                                    \
+	_(CROSS_TENANT, "cross-tenant", 1)                  \
 	_(CROSS_TENANT_IN, "cross-tenant-in", 1) /* to guest */
 
 #define GUARD_REASON_ENUM(name, word, drop) GUARD_##name,

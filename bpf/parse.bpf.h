@@ -29,15 +29,15 @@ struct cursor {
 };
 
 /* The next object of this type, NULL beyond the end. The cursor moves behind it. */
-#define parse(cursor, type)                                                         \
-	({                                                                          \
-		type *parsed_ = (cursor)->at;                                       \
-		void *behind_ = parsed_ + 1;                                        \
-		if (behind_ > (cursor)->end)                                        \
-			parsed_ = NULL;                                             \
-		else                                                                \
-			(cursor)->at = behind_;                                     \
-		parsed_;                                                            \
+#define parse(cursor, type)                     \
+	({                                      \
+		type *parsed_ = (cursor)->at;   \
+		void *behind_ = parsed_ + 1;    \
+		if (behind_ > (cursor)->end)    \
+			parsed_ = NULL;         \
+		else                            \
+			(cursor)->at = behind_; \
+		parsed_;                        \
 	})
 
 /* What the parsers found, for the checks behind them. */
@@ -46,7 +46,7 @@ struct layers {
 	__u32 l4_length; /* as the IP header says */
 	__u8 protocol;
 	bool is_multicast_mac;
-	bool is_fragment; /* any but an unfragmented packet */
+	bool is_fragment;	/* any but an unfragmented packet */
 	bool is_later_fragment; /* carries no layer 4 header */
 };
 
@@ -106,8 +106,7 @@ static __always_inline bool ip6_is_gateway(const __u32 *a)
 
 static __always_inline bool vm_has_ip4(const struct guard_vm *vm, __u32 ip)
 {
-	return ip && (ip == vm->ip4[0] || ip == vm->ip4[1] || ip == vm->ip4[2] ||
-		      ip == vm->ip4[3]);
+	return ip && (ip == vm->ip4[0] || ip == vm->ip4[1] || ip == vm->ip4[2] || ip == vm->ip4[3]);
 }
 
 static __always_inline bool vm_has_ip6(const struct guard_vm *vm, const __u32 *ip)

@@ -40,8 +40,9 @@ struct guard {
 /* libbpf's last warning while loading: the verifier's or the kernel's reason. */
 static char libbpf_text[LIBBPF_TEXT_MAX];
 
-__attribute__((format(printf, 2, 0))) static int
-keep_libbpf_text(enum libbpf_print_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int keep_libbpf_text(enum libbpf_print_level level,
+								  const char *format,
+								  va_list arguments)
 {
 	if (level == LIBBPF_WARN) {
 		vsnprintf(libbpf_text, sizeof(libbpf_text), format, arguments);
@@ -94,7 +95,8 @@ static int name_pins(struct guard *guard, struct error *err)
 	struct bpf_map *map;
 	char path[PIN_PATH_MAX];
 
-	bpf_object__for_each_map(map, guard->skeleton->obj) {
+	bpf_object__for_each_map(map, guard->skeleton->obj)
+	{
 		if (bpf_map__is_internal(map))
 			continue;
 		pin_path(path, guard, bpf_map__name(map), "");
@@ -133,8 +135,8 @@ static int load(struct guard *guard, const struct guard_options *options, struct
 	guard->skeleton = guard_bpf__open();
 	if (!guard->skeleton)
 		return error_errno(err, errno, "guard: open the program: %s", libbpf_text);
-	guard->skeleton->rodata->has_kernel_context =
-		has_kernel_context && !options->without_kernel_context;
+	guard->skeleton->rodata->has_kernel_context = has_kernel_context &&
+						      !options->without_kernel_context;
 	if (name_pins(guard, err) < 0)
 		return -1;
 	result = guard_bpf__load(guard->skeleton);
@@ -177,7 +179,8 @@ const char *guard_attachment(const struct guard *guard)
 	return guard->has_tcx ? "tcx" : "clsact";
 }
 
-/* --- the maps ----------------------------------------------------------------------------------- */
+/* --- the maps -----------------------------------------------------------------------------------
+ */
 
 static int vms_fd(const struct guard *guard)
 {
@@ -249,8 +252,7 @@ int guard_set_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *v
 	number = errno;
 	each_address(guard, vm, drop_address);
 	if (number == EADDRINUSE)
-		return error_set(err, "guard: slot %u: an address belongs to another VM",
-				 vm->slot);
+		return error_set(err, "guard: slot %u: an address belongs to another VM", vm->slot);
 	if (number == E2BIG)
 		return error_set(err, "guard: map 'vms' is full (%u VMs)",
 				 (unsigned)GUARD_SLOTS_MAX);
@@ -314,7 +316,8 @@ bool guard_has_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *
 int guard_counts_clear(struct guard *guard, uint32_t slot, struct error *err)
 {
 	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ struct guard_counts *zero = NULL;
+	_cleanup_free_
+	struct guard_counts *zero = NULL;
 
 	if (cpus < 1)
 		return error_errno(err, -cpus, "guard: count the CPUs");
@@ -329,7 +332,8 @@ int guard_counts_read(struct guard *guard, uint32_t slot, struct guard_counts *r
 		      struct error *err)
 {
 	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ struct guard_counts *values = NULL;
+	_cleanup_free_
+	struct guard_counts *values = NULL;
 
 	if (cpus < 1)
 		return error_errno(err, -cpus, "guard: count the CPUs");
@@ -345,7 +349,8 @@ int guard_counts_read(struct guard *guard, uint32_t slot, struct guard_counts *r
 	return 0;
 }
 
-/* --- attaching ---------------------------------------------------------------------------------- */
+/* --- attaching ----------------------------------------------------------------------------------
+ */
 
 struct side {
 	enum tcx_side tcx;
@@ -364,7 +369,8 @@ enum { SIDES = sizeof(sides) / sizeof(sides[0]) };
 static int attach_tcx(struct guard *guard, const char *tap, unsigned ifindex,
 		      const struct side *side, struct error *err)
 {
-	_cleanup_close_ int link = -1;
+	_cleanup_close_
+	int link = -1;
 	char path[PIN_PATH_MAX];
 
 	pin_path(path, guard, tap, side->suffix);
@@ -383,8 +389,7 @@ static int attach_clsact(struct guard *guard, const char *tap, unsigned ifindex,
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = side->clsact);
 	LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY,
-		    .prog_fd = guard_program_fd(guard, side->is_egress),
-		    .flags = BPF_TC_F_REPLACE);
+		    .prog_fd = guard_program_fd(guard, side->is_egress), .flags = BPF_TC_F_REPLACE);
 	int result = bpf_tc_hook_create(&hook);
 
 	if (result < 0 && result != -EEXIST)
@@ -413,7 +418,8 @@ int guard_attach(struct guard *guard, const char *tap, unsigned ifindex, struct 
 static bool reattach_tcx(struct guard *guard, const char *tap, unsigned ifindex,
 			 const struct side *side)
 {
-	_cleanup_close_ int link = -1;
+	_cleanup_close_
+	int link = -1;
 	char path[PIN_PATH_MAX];
 
 	pin_path(path, guard, tap, side->suffix);
@@ -431,7 +437,8 @@ static bool reattach_clsact(struct guard *guard, const char *tap, unsigned ifind
 	const char *name = side->is_egress ? "guard_egress" : "guard_ingress";
 	struct bpf_prog_info info = { 0 };
 	uint32_t info_bytes = sizeof(info);
-	_cleanup_close_ int program = -1;
+	_cleanup_close_
+	int program = -1;
 
 	if (bpf_tc_query(&hook, &options) < 0)
 		return false;
@@ -461,7 +468,8 @@ void guard_forget(struct guard *guard, const char *tap)
 	}
 }
 
-/* --- ending ------------------------------------------------------------------------------------- */
+/* --- ending -------------------------------------------------------------------------------------
+ */
 
 /* The tap of a link's pin, "" when the file is not one. */
 static void pin_tap(const char *file, char tap[IF_NAMESIZE])

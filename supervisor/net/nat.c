@@ -26,7 +26,7 @@ enum {
 };
 
 /* Adding the table before deleting it makes the deletion never fail. */
-#define RULES_REMOVE         \
+#define RULES_REMOVE              \
 	"add table inet stoker\n" \
 	"delete table inet stoker\n"
 
@@ -35,22 +35,22 @@ enum {
 /* A VM gets no service of the host, but answers to what the host asked it. Between two taps the
  * guard has judged already. The guard answers and absorbs ARP, neighbour discovery and MLD, so that
  * no rule is needed for them. Frames that concern no tap pass untouched. */
-static const char rules_install[] =
-	RULES_REMOVE "table inet stoker {\n"
-		     "	chain input {\n"
-		     "		type filter hook input priority filter; policy accept;\n"
-		     "		iifname != " TAPS " accept\n"
-		     "		ct state established,related accept\n"
-		     "		counter drop\n"
-		     "	}\n"
-		     "	chain forward {\n"
-		     "		type filter hook forward priority filter; policy accept;\n"
-		     "		iifname != " TAPS " oifname != " TAPS " accept\n"
-		     "		iifname " TAPS " oifname " TAPS " accept\n"
-		     "		ct state established,related accept\n"
-		     "		counter drop\n"
-		     "	}\n"
-		     "}\n";
+static const char rules_install[] = RULES_REMOVE
+	"table inet stoker {\n"
+	"	chain input {\n"
+	"		type filter hook input priority filter; policy accept;\n"
+	"		iifname != " TAPS " accept\n"
+	"		ct state established,related accept\n"
+	"		counter drop\n"
+	"	}\n"
+	"	chain forward {\n"
+	"		type filter hook forward priority filter; policy accept;\n"
+	"		iifname != " TAPS " oifname != " TAPS " accept\n"
+	"		iifname " TAPS " oifname " TAPS " accept\n"
+	"		ct state established,related accept\n"
+	"		counter drop\n"
+	"	}\n"
+	"}\n";
 
 static const char *find_nft(void)
 {
@@ -66,7 +66,8 @@ static const char *find_nft(void)
 /* A descriptor from which `text` can be read. */
 static int open_text(const char *text, int *ret_fd, struct error *err)
 {
-	_cleanup_close_ int fd = memfd_create("nft", MFD_CLOEXEC);
+	_cleanup_close_
+	int fd = memfd_create("nft", MFD_CLOEXEC);
 
 	if (fd < 0)
 		return error_errno(err, errno, "nft: memfd_create");
@@ -146,7 +147,8 @@ static int explain_nft(const char *output, struct error *err)
 
 static int run_nft(const char *rules, struct error *err)
 {
-	_cleanup_close_ int input = -1, reader = -1, writer = -1;
+	_cleanup_close_
+	int input = -1, reader = -1, writer = -1;
 	const char *path = find_nft();
 	char output[NFT_OUTPUT_MAX];
 	bool is_complete;

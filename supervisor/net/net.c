@@ -79,8 +79,8 @@ static bool has_ip6(const struct net_tap *tap)
 /* RFC 4291 appendix A: the address that the guest's kernel derives from its MAC. */
 static void link_local(const uint8_t mac[6], uint32_t ret[4])
 {
-	uint8_t bytes[16] = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe,
-			      mac[3],	  mac[4],	mac[5] };
+	uint8_t bytes[16] = { 0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2],
+			      0xff, 0xfe, mac[3],	    mac[4], mac[5] };
 
 	memcpy(ret, bytes, sizeof(bytes));
 }
@@ -169,7 +169,8 @@ static int connect_device(struct net *net, const struct net_tap *tap, const stru
 int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, struct error *err)
 {
 	struct rtnl_link link = { .name = tap->name };
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_
+	int fd = -1;
 	struct guard_vm vm;
 
 	if (make_vm(tap, &vm, err) < 0 || tap_create(tap->name, &fd, &link.ifindex, err) < 0)

@@ -150,12 +150,12 @@ static void put_address(struct request *request, uint16_t type, const struct add
 	mnl_attr_put(request->header, type, address_bits(address) / 8u, address->bytes);
 }
 
-int rtnl_address_add(struct rtnl *rtnl, const struct rtnl_link *link,
-		     const struct address *address, struct error *err)
+int rtnl_address_add(struct rtnl *rtnl, const struct rtnl_link *link, const struct address *address,
+		     struct error *err)
 {
 	struct request request;
-	struct ifaddrmsg *info =
-		begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*info));
+	struct ifaddrmsg *info = begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE,
+				       sizeof(*info));
 	char text[ADDRESS_TEXT_MAX];
 
 	info->ifa_family = address_family(address);
@@ -174,8 +174,8 @@ int rtnl_route_add(struct rtnl *rtnl, const struct rtnl_link *link, const struct
 		   struct error *err)
 {
 	struct request request;
-	struct rtmsg *info =
-		begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*info));
+	struct rtmsg *info = begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE,
+				   sizeof(*info));
 	char text[ADDRESS_TEXT_MAX];
 
 	info->rtm_family = address_family(to);
@@ -196,8 +196,8 @@ int rtnl_neighbour_add(struct rtnl *rtnl, const struct rtnl_link *link,
 		       const struct address *address, const uint8_t mac[6], struct error *err)
 {
 	struct request request;
-	struct ndmsg *info =
-		begin(&request, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*info));
+	struct ndmsg *info = begin(&request, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE,
+				   sizeof(*info));
 	char text[ADDRESS_TEXT_MAX];
 
 	info->ndm_family = address_family(address);

@@ -31,16 +31,15 @@ struct rtnl_link_values {
 
 int rtnl_link_set(struct rtnl *rtnl, const struct rtnl_link *link,
 		  const struct rtnl_link_values *values, struct error *err);
-int rtnl_link_raise(struct rtnl *rtnl, const struct rtnl_link *link, bool is_up,
-		    struct error *err);
+int rtnl_link_raise(struct rtnl *rtnl, const struct rtnl_link *link, bool is_up, struct error *err);
 int rtnl_link_delete(struct rtnl *rtnl, const struct rtnl_link *link, struct error *err);
 
 /* Every link of the group, in one request. An empty group is fine. */
 int rtnl_group_delete(struct rtnl *rtnl, uint32_t group, struct error *err);
 
 /* An address of the host's own on the link, of full length. */
-int rtnl_address_add(struct rtnl *rtnl, const struct rtnl_link *link,
-		     const struct address *address, struct error *err);
+int rtnl_address_add(struct rtnl *rtnl, const struct rtnl_link *link, const struct address *address,
+		     struct error *err);
 
 /* A host route to the address over the link; replaces one that is there. */
 int rtnl_route_add(struct rtnl *rtnl, const struct rtnl_link *link, const struct address *to,

@@ -37,7 +37,8 @@ int tap_create(const char *name, int *ret_fd, unsigned *ret_ifindex, struct erro
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	int header_bytes = VNET_HEADER_BYTES;
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_
+	int fd = -1;
 	unsigned ifindex;
 
 	if (strlen(name) >= IFNAMSIZ)
@@ -84,15 +85,11 @@ static const struct tap_switch switches4[] = {
 };
 
 static const struct tap_switch switches6[] = {
-	{ "ipv6", "disable_ipv6", "0" },
-	{ "ipv6", "forwarding", "1" },
+	{ "ipv6", "disable_ipv6", "0" },  { "ipv6", "forwarding", "1" },
 	{ "ipv6", "addr_gen_mode", "1" }, /* no link-local address of the host's */
-	{ "ipv6", "accept_ra", "0" },
-	{ "ipv6", "accept_redirects", "0" },
-	{ "ipv6", "accept_dad", "0" },
-	{ "ipv6", "dad_transmits", "0" },
-	{ "ipv6", "autoconf", "0" },
-	{ "ipv6", "proxy_ndp", "0" },
+	{ "ipv6", "accept_ra", "0" },	  { "ipv6", "accept_redirects", "0" },
+	{ "ipv6", "accept_dad", "0" },	  { "ipv6", "dad_transmits", "0" },
+	{ "ipv6", "autoconf", "0" },	  { "ipv6", "proxy_ndp", "0" },
 };
 
 static int set_switches(const char *name, const struct tap_switch *switches, size_t count,
