@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stokerctl: main.c turns the command line into a struct ctl and calls the one function of the
+ * command; that one asks the daemon through client.h (or reads the manifests itself) and prints
+ * through print.h. What a command returns is the program's exit code.
+ */
+#ifndef STOKER_CTL_CTL_H
+#define STOKER_CTL_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+/* The command line. Strings are borrowed from argv. */
+struct ctl {
+	const char *settings_path;
+	const char *socket_path; /* NULL: as the settings say */
+	const char *const *args; /* of the command */
+	size_t arg_count;
+	bool is_json;
+	bool is_following;
+	uint64_t lines;
+	uint64_t timeout_ms;
+};
+
+typedef int ctl_command_fn(const struct ctl *ctl);
+
+ctl_command_fn ctl_check, ctl_events, ctl_guard, ctl_logs, ctl_plan, ctl_reload, ctl_restart,
+	ctl_status, ctl_version;
+
+/* Prints "stokerctl: MESSAGE" on stderr; returns EXIT_REFUSED. */
+int ctl_fail(const struct error *err);
+
+#endif
