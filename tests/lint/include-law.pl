@@ -62,11 +62,11 @@ my @homes = (
 	[qr{^archive(_entry)?\.h$}, 'libarchive', 'supervisor/image/'],
 	[qr{^sqfs/},           'libsquashfs',  'supervisor/image/squash'],
 	[qr{^(ext2fs|et)/},    'libext2fs',    'supervisor/disk/disk.c'],
-	[qr{^openssl/},        'libcrypto',    'supervisor/image/'],
+	[qr{^openssl/},        'libcrypto',    'supervisor/image/', 'supervisor/vmm/modules.c'],
 	[qr{^(isa-l/)?igzip_lib\.h$|^isa-l(/|\.h)}, 'ISA-L', 'supervisor/image/'],
 	[qr{^seccomp\.h$},     'libseccomp',   'supervisor/image/confine.c'],
 	[qr{^(lz4|lz4frame|lz4hc|lzma|zstd|zstd_errors|zlib|bzlib)\.h$}, 'a compressor',
-		'supervisor/image/', 'supervisor/vmm/kernel.c', 'supervisor/guest/initramfs.c'],
+		'supervisor/image/', 'supervisor/vmm/unpack.c', 'supervisor/guest/initramfs.c'],
 	[qr{^systemd/},        'libsystemd',   'nowhere'],
 	[qr{^(nftables|libnftnl)/}, 'nftables', 'nowhere'],
 );
