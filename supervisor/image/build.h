@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stoker-image build`: verified layers -> one squashfs. Run by worker.c. */
+#ifndef STOKER_IMAGE_BUILD_H
+#define STOKER_IMAGE_BUILD_H
+
+enum {
+	/* Part of an image's id: raised when the same layers would become another file system. */
+	BUILD_VERSION = 1,
+	BUILD_LEVEL = 3, /* of zstd */
+};
+
+/*
+ * stoker-image build --jobs N --level L --config-digest D --layer TYPE:D [--layer TYPE:D]...
+ * where TYPE is tar, gzip or zstd and D is sha256:HEX. Descriptors: 3 the report pipe, 4 the
+ * squashfs to write, 5 the image record to write, 6 the config blob, 7+i layer i, bottom first.
+ * Returns the exit status: 0 after REPORT_BUILT, 1 after REPORT_ERROR.
+ */
+int build_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `stoker-image fetch`: reference -> index -> manifest -> config and layers, every byte verified
+ * before it is believed. Run by the daemon (image.c) as a uid of its own; speaks to it in records
+ * (report.h) and leaves blobs in the cache.
+ */
+#include "image/fetch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "image/blob.h"
+#include "image/confine.h"
+#include "image/report.h"
+#include "image/sha256.h"
+#include "loop/loop.h"
+
+enum { PROGRESS_EVERY_MS = 100, RETRIES_DEFAULT = 3, REPORT_FD = 3 };
+
+static const struct origin *const origins[] = {
+	[REFERENCE_REGISTRY] = &origin_registry,
+	[REFERENCE_OCI] = &origin_layout,
+	[REFERENCE_OCI_ARCHIVE] = &origin_oci_archive,
+	[REFERENCE_DOCKER_ARCHIVE] = &origin_docker_archive,
+};
+
+/* --- reports --------------------------------------------------------------------------------- */
+
+static void report_progress(const struct fetch *fetch, enum report_stage stage)
+{
+	struct report report = { .magic = REPORT_MAGIC,
+				 .kind = REPORT_PROGRESS,
+				 .stage = stage,
+				 .done = fetch->done,
+				 .total = fetch->total };
+
+	report_send(fetch->report, &report);
+}
+
+void fetch_progress(struct fetch *fetch, int64_t bytes)
+{
+	uint64_t now = loop_now_ms();
+
+	/* Documents and the configuration are not counted: total is the layers'. */
+	if (fetch->total == 0)
+		return;
+	fetch->done += (uint64_t)bytes;
+	if (now - fetch->last_progress_ms < PROGRESS_EVERY_MS && fetch->done < fetch->total)
+		return;
+	fetch->last_progress_ms = now;
+	report_progress(fetch, REPORT_DOWNLOAD);
+}
+
+static void report_digest(const struct fetch *fetch, enum report_kind kind, const char *digest,
+			  uint32_t count)
+{
+	struct report report = { .magic = REPORT_MAGIC, .kind = kind, .count = count };
+
+	snprintf(report.text, sizeof(report.text), "%s", digest);
+	report_send(fetch->report, &report);
+}
+
+static void report_layers(const struct fetch *fetch, const struct oci_document *manifest)
+{
+	for (size_t i = 0; i < manifest->layer_count; i++) {
+		const struct oci_descriptor *layer = &manifest->layers[i];
+		struct report report = { .magic = REPORT_MAGIC,
+					 .kind = REPORT_LAYER,
+					 .layer_type = layer->layer_type,
+					 .total = layer->size };
+
+		snprintf(report.text, sizeof(report.text), "%s", layer->digest);
+		report_send(fetch->report, &report);
+	}
+}
+
+/* --- from the reference to a manifest -------------------------------------------------------- */
+
+/* One document, its digest checked: against its descriptor, or against the reference's when that
+ * names one. */
+static int get_document(struct fetch *fetch, const struct oci_descriptor *want,
+			struct oci_document *ret, char ret_digest[OCI_DIGEST_SIZE],
+			struct error *err)
+{
+	_cleanup_strbuf_ struct strbuf bytes = { 0 };
+	_cleanup_free_
+	char *type = NULL;
+	const char *digest = want ? want->digest : fetch->reference.digest;
+	struct oci_descriptor own = { 0 };
+
+	if (want && want->size > OCI_MANIFEST_MAX)
+		return error_set(err, "a manifest of %llu bytes (allowed: %d MiB)",
+				 (unsigned long long)want->size, OCI_MANIFEST_MAX >> 20);
+	if (fetch->origin->document(fetch, want, &bytes, &type, err) < 0)
+		return -1;
+	if (want && bytes.length != want->size)
+		return error_set(err, "manifest %s: %zu bytes instead of %llu", want->digest,
+				 bytes.length, (unsigned long long)want->size);
+	sha256_digest(strbuf_text(&bytes), bytes.length, ret_digest);
+	if (digest && strcmp(ret_digest, digest) != 0)
+		return error_set(err, "manifest %s: its content has another digest", digest);
+	if (want && type && strncmp(type, want->media_type, strcspn(type, "; \t")) != 0)
+		return error_set(err, "manifest %s: it comes as '%.80s', but its index says '%s'",
+				 want->digest, type, want->media_type);
+	if (oci_document_parse(strbuf_text(&bytes), bytes.length, want ? want->media_type : type,
+			       ret, err) < 0)
+		return -1;
+	if (ret->is_index)
+		return 0;
+	/* Kept, so that what an image was made of can be looked at. */
+	memcpy(own.digest, ret_digest, OCI_DIGEST_SIZE);
+	own.size = bytes.length;
+	if (blob_store(fetch->cache, &own, bytes.data, bytes.length, err) == 0)
+		return 0;
+	fetch->retry = err->number == ENOSPC || err->number == EDQUOT;
+	oci_document_reset(ret);
+	return -1;
+}
+
+static int resolve(struct fetch *fetch, struct oci_document *ret, char ret_digest[OCI_DIGEST_SIZE],
+		   struct error *err)
+{
+	/* The names of a layout are in its index.json; a registry has none inside an index. */
+	const char *ref_name = fetch->reference.kind == REFERENCE_REGISTRY ? NULL
+									   : fetch->reference.tag;
+	struct oci_document document;
+	struct oci_descriptor next;
+
+	if (get_document(fetch, NULL, &document, ret_digest, err) < 0)
+		return -1;
+	for (int depth = 0; document.is_index; depth++) {
+		int chosen = oci_index_choose(&document, &fetch->platform, ref_name, &next, err);
+
+		oci_document_reset(&document);
+		if (chosen < 0)
+			return -1;
+		if (depth >= OCI_NESTING_MAX)
+			return error_set(err, "indexes nested more than %d deep", OCI_NESTING_MAX);
+		if (get_document(fetch, &next, &document, ret_digest, err) < 0)
+			return -1;
+		ref_name = NULL;
+	}
+	*ret = document;
+	return 0;
+}
+
+/* --- config and layers ----------------------------------------------------------------------- */
+
+static int get_config(struct fetch *fetch, const struct oci_document *manifest, struct error *err)
+{
+	const struct oci_descriptor *config = &manifest->config;
+	_cleanup_strbuf_ struct strbuf bytes = { 0 };
+
+	if (!blob_cached(fetch->cache, config) && fetch->origin->blobs(fetch, &config, 1, err) < 0)
+		return -1;
+	if (blob_read(fetch->cache, config, OCI_CONFIG_MAX, &bytes, err) < 0)
+		return -1;
+	return oci_config_check(strbuf_text(&bytes), bytes.length, manifest->layer_count,
+				&fetch->platform, NULL, err);
+}
+
+/* Whatever the manifest says a layer is, its first bytes must agree. */
+static int check_magic(struct fetch *fetch, const struct oci_descriptor *layer, struct error *err)
+{
+	static const unsigned char gzip[] = { 0x1f, 0x8b }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
+	_cleanup_close_
+	int fd = openat(fetch->cache, layer->digest + strlen("sha256:"),
+			O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	unsigned char start[4] = { 0 };
+	enum layer_type type = LAYER_TAR;
+
+	if (fd < 0 || pread(fd, start, sizeof(start), 0) < 0)
+		return error_errno(err, errno, "layer %s", layer->digest);
+	if (memcmp(start, gzip, sizeof(gzip)) == 0)
+		type = LAYER_GZIP;
+	else if (memcmp(start, zstd, sizeof(zstd)) == 0 ||
+		 /* A skippable frame, RFC 8878, 3.1.2. */
+		 ((start[0] & 0xf0) == 0x50 && memcmp(start + 1, "\x2a\x4d\x18", 3) == 0))
+		type = LAYER_ZSTD;
+	if (type != layer->layer_type)
+		return error_set(err, "layer %s: its content is not what its media type says",
+				 layer->digest);
+	return 0;
+}
+
+static bool is_repeated(const struct oci_document *manifest, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(manifest->layers[i].digest, manifest->layers[index].digest) == 0)
+			return true;
+	return false;
+}
+
+static int get_layers(struct fetch *fetch, const struct oci_document *manifest, struct error *err)
+{
+	const struct oci_descriptor *missing[REPORT_LAYERS_MAX];
+	size_t count = 0;
+
+	fetch->done = fetch->total = 0;
+	for (size_t i = 0; i < manifest->layer_count; i++)
+		if (!is_repeated(manifest, i) && !blob_cached(fetch->cache, &manifest->layers[i])) {
+			missing[count++] = &manifest->layers[i];
+			fetch->total += manifest->layers[i].size;
+		}
+	if (count > 0 && fetch->origin->blobs(fetch, missing, count, err) < 0)
+		return -1;
+	for (size_t i = 0; i < manifest->layer_count; i++)
+		if (check_magic(fetch, &manifest->layers[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Everything is told before the layers are fetched: the daemon ends us here when it finds that it
+ * has this image already. */
+static int fetch_image(struct fetch *fetch, struct error *err)
+{
+	struct oci_document manifest;
+	char digest[OCI_DIGEST_SIZE];
+	int result;
+
+	report_progress(fetch, REPORT_RESOLVE);
+	if (fetch->origin->resolve ? fetch->origin->resolve(fetch, &manifest, digest, err) < 0
+				   : resolve(fetch, &manifest, digest, err) < 0)
+		return -1;
+	result = get_config(fetch, &manifest, err);
+	if (result == 0) {
+		report_digest(fetch, REPORT_MANIFEST, digest, (uint32_t)manifest.layer_count);
+		report_digest(fetch, REPORT_CONFIG, manifest.config.digest, 0);
+		report_layers(fetch, &manifest);
+		result = get_layers(fetch, &manifest, err);
+	}
+	oci_document_reset(&manifest);
+	if (result == 0) {
+		struct report done = { .magic = REPORT_MAGIC, .kind = REPORT_DONE };
+
+		report_send(fetch->report, &done);
+	}
+	return result;
+}
+
+/* --- the program ----------------------------------------------------------------------------- */
+
+static int parse_fd(const char *text, int *ret, struct error *err)
+{
+	char *end;
+	long fd = strtol(text, &end, 10);
+
+	if (end == text || *end || fd < 3 || fd > 63 || fcntl((int)fd, F_GETFD) < 0)
+		return error_set(err, "'%s' is not an open descriptor", text);
+	*ret = (int)fd;
+	return 0;
+}
+
+static int parse_arguments(int argc, char **argv, struct fetch *fetch, struct error *err)
+{
+	static const struct option options[] = {
+		{ "cache-fd", required_argument, NULL, 'c' },
+		{ "source-fd", required_argument, NULL, 's' },
+		{ "insecure", required_argument, NULL, 'i' },
+		{ "retries", required_argument, NULL, 'r' },
+		{ "platform", required_argument, NULL, 'p' },
+		{ 0 },
+	};
+	int option, result = 0;
+
+	while (result == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			result = parse_fd(optarg, &fetch->cache, err);
+			break;
+		case 's':
+			result = parse_fd(optarg, &fetch->source, err);
+			break;
+		case 'i':
+			strv_add(&fetch->insecure, optarg);
+			break;
+		case 'r':
+			fetch->retries = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		case 'p':
+			result = oci_platform_parse(optarg, &fetch->platform, err);
+			break;
+		default:
+			result = error_set(err, "unknown option");
+		}
+	}
+	if (result < 0)
+		return -1;
+	if (optind != argc - 1 || fetch->cache < 0)
+		return error_set(err, "usage: stoker-image fetch --cache-fd N [--source-fd N] "
+				      "[--insecure HOST]... [--retries N] [--platform OS/ARCH] "
+				      "REFERENCE");
+	if (reference_parse(argv[optind], &fetch->reference, err) < 0)
+		return -1;
+	if (fetch->reference.kind != REFERENCE_REGISTRY && fetch->source < 0)
+		return error_set(err, "'%s' needs --source-fd", argv[optind]);
+	return 0;
+}
+
+static int run(int argc, char **argv, struct fetch *fetch, struct error *err)
+{
+	int result;
+
+	if (parse_arguments(argc, argv, fetch, err) < 0)
+		return -1;
+	fetch->origin = origins[fetch->reference.kind];
+	result = fetch->origin->open(fetch, err);
+	if (result == 0)
+		result = confine_fetch(err);
+	if (result == 0)
+		result = fetch_image(fetch, err);
+	fetch->origin->close(fetch);
+	return result;
+}
+
+int fetch_main(int argc, char **argv)
+{
+	struct fetch fetch = {
+		.report = REPORT_FD, .cache = -1, .source = -1, .retries = RETRIES_DEFAULT
+	};
+	struct error err = { 0 };
+	int result;
+
+	/* A daemon that went away is noticed by the next write, not by a signal. */
+	signal(SIGPIPE, SIG_IGN);
+	oci_platform_host(&fetch.platform);
+	result = run(argc, argv, &fetch, &err);
+	if (result < 0) {
+		report_failure(fetch.report, &err, fetch.retry);
+		/* Nothing reads this under the daemon; by hand it is the only word. */
+		fprintf(stderr, "stoker-image: %s\n", err.text);
+	}
+	reference_reset(&fetch.reference);
+	strv_reset(&fetch.insecure);
+	return result < 0 ? 1 : 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run of `stoker-image fetch`: reference -> verified blobs in the cache, told over the report
+ * pipe. fetch.c knows what an image consists of; an origin knows where the pieces lie.
+ */
+#ifndef STOKER_IMAGE_FETCH_H
+#define STOKER_IMAGE_FETCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/strbuf.h"
+#include "base/strv.h"
+#include "image/oci.h"
+#include "model/reference.h"
+
+struct fetch {
+	struct reference reference; /* owned */
+	struct strv insecure;	    /* owned: registries that may be spoken to without TLS */
+	struct oci_platform platform;
+	uint32_t retries;
+	int report; /* pipe to the daemon */
+	int cache;  /* directory of blobs */
+	int source; /* the layout's directory or the archive; -1 for a registry */
+	bool retry; /* of the error being handed up: trying again later may help */
+
+	const struct origin *origin;
+	void *state; /* the origin's own */
+
+	uint64_t done, total;	   /* bytes of layers */
+	uint64_t last_progress_ms; /* of CLOCK_MONOTONIC */
+};
+
+/* One way to get at an image. Contents are verified by fetch.c and blob.c, not here. */
+struct origin {
+	/* Called before anything of a stranger is read, and before the process is confined. */
+	int (*open)(struct fetch *fetch, struct error *err);
+	void (*close)(struct fetch *fetch);
+
+	/* The document that the reference names (want NULL), or one by descriptor. *ret_type: the
+	 * media type by which it came, owned by the caller, or NULL. */
+	int (*document)(struct fetch *fetch, const struct oci_descriptor *want, struct strbuf *ret,
+			char **ret_type, struct error *err);
+
+	/* Instead of `document`, for an origin without manifests: config (already in the cache)
+	 * and layers, and a digest that stands for the manifest's. */
+	int (*resolve)(struct fetch *fetch, struct oci_document *ret,
+		       char ret_digest[OCI_DIGEST_SIZE], struct error *err);
+
+	/* Brings blobs, none of which is in the cache, into the cache. */
+	int (*blobs)(struct fetch *fetch, const struct oci_descriptor *const *wants, size_t count,
+		     struct error *err);
+};
+
+extern const struct origin origin_registry;
+extern const struct origin origin_layout;
+extern const struct origin origin_oci_archive;
+extern const struct origin origin_docker_archive;
+
+/* Adds to the layers' bytes that are here (negative: they were worth nothing) and tells the
+ * daemon, at most ten times a second. */
+void fetch_progress(struct fetch *fetch, int64_t bytes);
+
+int fetch_main(int argc, char **argv);
+
+#endif
