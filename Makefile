@@ -143,15 +143,17 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
-# A test that boots guests: the host's half links the library, the guest's half is static.
-SYSTEM := $(BUILD)/tests/vmm_driver $(BUILD)/tests/vmm_guest
+# Tests that boot guests: the host's half links the library, the guest's half is static.
+DRIVERS := $(patsubst tests/system/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*_driver.c))
+GUESTS  := $(patsubst tests/system/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*_guest.c))
+SYSTEM  := $(DRIVERS) $(GUESTS)
 
-$(BUILD)/tests/vmm_driver: $(BUILD)/tests/system/vmm_driver.o $(LIB)
+$(DRIVERS): $(BUILD)/tests/%: $(BUILD)/tests/system/%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests/vmm_guest: tests/system/vmm_guest.c
+$(GUESTS): $(BUILD)/tests/%: tests/system/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(MUSLCC) $(INIT_CFLAGS) -static -s -o $@ $<

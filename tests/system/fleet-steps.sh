@@ -215,10 +215,10 @@ fleet_flood() {
 		  flood:
 		    subnets: [10.22.0.0/24]
 		    vms:
-		      yes: {image: "oci:$work/shell", command: [exec yes floods-the-log]}
+		      noisy: {image: "oci:$work/shell", command: [exec yes floods-the-log]}
 	EOF
 	ok "a guest that floods its log is started" ctl reload
-	flooded() { [ "$(member flood/yes log_dropped_bytes)" -gt 100000 ]; }
+	flooded() { [ "$(member flood/noisy log_dropped_bytes)" -gt 100000 ]; }
 	ok "the surplus is dropped and counted" wait_for 300 flooded
 	ok "its log stays within the cap" \
 		[ "$(du -sk "$work/log/flood" | cut -f1)" -le $((3 * 10240 + 64)) ]
