@@ -163,12 +163,14 @@ check-unit: all $(UNIT) check-law check-format
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
 check-system: all $(UNIT) $(SYSTEM)
-	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
+	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
+
+ASAN := BUILD=build-asan HARDEN=-fPIE CFLAGS="-O1 -g -fsanitize=address,undefined \
+	-fno-omit-frame-pointer -fno-sanitize-recover=undefined"
 
 check-asan:
-	$(Q)$(MAKE) --no-print-directory check-unit BUILD=build-asan \
-		CFLAGS="-O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined" \
-		HARDEN=-fPIE
+	$(Q)$(MAKE) --no-print-directory check-unit $(ASAN)
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all

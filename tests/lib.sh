@@ -8,6 +8,7 @@
 
 set -u
 : "${STOKER_BUILD:?is the directory with the built programs}"
+: "${STOKERD:=$STOKER_BUILD/stokerd}"
 
 # --- the host ------------------------------------------------------------------------------------
 
@@ -66,9 +67,9 @@ vmm_pids() {
 
 # --- the daemon ----------------------------------------------------------------------------------
 
-# start_daemon [COMMAND...]: in the background, its messages in $work/daemon.log.
+# start_daemon: in the background, its messages in $work/daemon.log.
 start_daemon() {
-	in_host "$@" "$STOKER_BUILD/stokerd" -c "$ini" >>"$work/daemon.log" 2>&1 &
+	in_host "$STOKERD" -c "$ini" >>"$work/daemon.log" 2>&1 &
 	daemon_pid=$!
 }
 

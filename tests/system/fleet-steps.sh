@@ -60,7 +60,7 @@ write_fleet() {
 fleet_first_start() {
 	write_fleet
 	# A stokerd that has never run plans from nothing, and changes nothing.
-	plan=$(in_host "$STOKER_BUILD/stokerd" -n -c "$ini" 2>&1)
+	plan=$(in_host "$STOKERD" -n -c "$ini" 2>&1)
 	like "stokerd -n plans without effects" "$plan" "2 to create"
 	is "stokerd -n leaves no state" "$(ls "$work/state" 2>/dev/null)" ""
 	start_daemon
@@ -221,20 +221,20 @@ fleet_flood() {
 	flooded() { [ "$(member flood/noisy log_dropped_bytes)" -gt 100000 ]; }
 	ok "the surplus is dropped and counted" wait_for 300 flooded
 	ok "its log stays within the cap" \
-		[ "$(du -sk "$work/log/flood" | cut -f1)" -le $((3 * 10240 + 64)) ]
+		test "$(du -sk "$work/log/flood" | cut -f1)" -le $((3 * 10240 + 64))
 	ok "others are served" in_host curl -sfm 20 http://10.20.0.10:8080/
 	ok "and so is the operator" ctl status
 	rm "$fleet/flood.yaml"
 	ok "it is removed" ctl reload
 }
 
-fleet_end() {
+fleet_end() { # UID_BASE
 	rm -f "$fleet"/*.yaml
 	ok "an empty fleet stops everything" ctl reload
 	empty() { [ -z "$(vmm_pids)" ]; }
 	ok "no VMM is left" wait_for 120 empty
 	ok "the daemon ends with 0" stop_daemon
-	is "nothing is left behind" "$(left_behind 810000)" ""
+	is "nothing is left behind" "$(left_behind "$1")" ""
 	# What went wrong would be here.
 	grep -E ' error: | warning: ' "$work/daemon.log" | grep -vE 'exits/|manifests refused|bad.yaml|may be written|vmm-killed|\^|tenants: ' >"$work/complaints"
 	is "and the daemon had nothing else to complain about" "$(cat "$work/complaints")" ""

@@ -19,5 +19,5 @@ fleet_reload
 fleet_refusals
 fleet_adoption
 fleet_flood
-fleet_end
+fleet_end 810000
 done_testing
