@@ -142,14 +142,19 @@ int fs_mkdir_p(const char *path, mode_t mode, struct error *err)
 {
 	_cleanup_free_
 	char *copy = xstrdup(path);
+	size_t length = strlen(copy);
 
-	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+	/* A slash at the end would make the last one a parent. */
+	while (length > 1 && copy[length - 1] == '/')
+		copy[--length] = '\0';
+	for (char *slash = length ? strchr(copy + 1, '/') : NULL; slash;
+	     slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (make_one(copy, 0755, err) < 0)
 			return -1;
 		*slash = '/';
 	}
-	return make_one(path, mode, err);
+	return make_one(copy, mode, err);
 }
 
 /* Empties the directory behind `fd` (taken over). Nothing is opened through a link or a mount. */
