@@ -117,24 +117,28 @@ static int add_proc(const char *root, struct error *err)
 	return 0;
 }
 
-/* A node of its own, owned by the VM's uid: no membership in a group that other VMs share. */
-static int add_kvm(const struct jail *jail, struct error *err)
+/* /dev/null, with which QEMU finds out about OFD locks; without, two VMs could share a disk. And
+ * /dev/kvm, owned by the VM's uid: no membership in a group that other VMs share. */
+static int add_dev(const struct jail *jail, struct error *err)
 {
 	_cleanup_free_
 	char *dev = xasprintf("%s/dev", jail->mount_dir);
 	_cleanup_free_
-	char *node = xasprintf("%s/kvm", dev);
+	char *null = xasprintf("%s/null", dev);
+	_cleanup_free_
+	char *kvm = xasprintf("%s/kvm", dev);
 	struct stat st;
 
-	if (!jail->needs_kvm)
-		return 0;
-	if (stat("/dev/kvm", &st))
-		return error_errno(err, errno, "/dev/kvm");
 	if (mkdir(dev, 0755) ||
-	    mount("tmpfs", dev, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=4k,nr_inodes=4,mode=0755") ||
-	    mknod(node, S_IFCHR | 0600, st.st_rdev) || chown(node, jail->uid, jail->uid) ||
-	    mount(NULL, dev, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL))
-		return error_errno(err, errno, "make %s", node);
+	    mount("tmpfs", dev, "tmpfs", MS_NOSUID | MS_NOEXEC, "size=4k,nr_inodes=8,mode=0755"))
+		return error_errno(err, errno, "mount %s", dev);
+	if (mknod(null, S_IFCHR | 0600, makedev(1, 3)) || chown(null, jail->uid, jail->uid))
+		return error_errno(err, errno, "make %s", null);
+	if (jail->needs_kvm && (stat("/dev/kvm", &st) || mknod(kvm, S_IFCHR | 0600, st.st_rdev) ||
+				chown(kvm, jail->uid, jail->uid)))
+		return error_errno(err, errno, "make %s", kvm);
+	if (mount(NULL, dev, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL))
+		return error_errno(err, errno, "make %s read-only", dev);
 	return 0;
 }
 
@@ -147,7 +151,7 @@ static int build_root(const struct jail *jail, struct error *err)
 	for (size_t i = 0; i < sizeof(shared_dirs) / sizeof(shared_dirs[0]); i++)
 		if (add_shared_dir(root, shared_dirs[i], err))
 			return -1;
-	if (add_program(root, jail->program, err) || add_proc(root, err) || add_kvm(jail, err))
+	if (add_program(root, jail->program, err) || add_proc(root, err) || add_dev(jail, err))
 		return -1;
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
 		return error_errno(err, errno, "make the root read-only");

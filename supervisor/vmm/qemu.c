@@ -156,7 +156,8 @@ void qemu_classify(const struct qmp_record *said, const struct child_exit *ended
 	describe_end(said, ended, ret->detail, sizeof(ret->detail));
 }
 
-/* Before the greeting no guest has run: the last line is QEMU's own and says what is wrong. */
+/* Before its main loop, which answers the first command, no guest has run: the last line on the
+ * console is QEMU's own and says what is wrong. */
 static void add_start_failure(const struct vmm *vmm, struct vmm_exit *exit)
 {
 	char line[64];
@@ -174,7 +175,7 @@ static void on_exit_of_child(struct child *child, const struct child_exit *ended
 
 	console_drain(vmm->console);
 	qemu_classify(said, ended, vmm->killed, &exit);
-	if (exit.reason == REASON_VMM_CRASHED && !said->greeted && ended->known && !ended->signaled)
+	if (exit.reason == REASON_VMM_CRASHED && !said->ready && ended->known && !ended->signaled)
 		add_start_failure(vmm, &exit);
 	vmm->child = child_free(child);
 	vmm->callbacks->gone(vmm->data, &exit); /* may have freed vmm */

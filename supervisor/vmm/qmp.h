@@ -19,8 +19,8 @@ enum { QMP_LINE_MAX = 64 << 10, QMP_WORD_MAX = 32 };
 
 /* All that was said so far. */
 struct qmp_record {
-	bool greeted;		   /* QEMU got as far as its main loop */
-	bool ready;		   /* events are on */
+	bool greeted;		   /* connected */
+	bool ready;		   /* its main loop runs and events are on */
 	bool panicked;		   /* GUEST_PANICKED */
 	bool shutdown;		   /* SHUTDOWN, */
 	char reason[QMP_WORD_MAX]; /* with this reason: "guest-shutdown"; printable */

@@ -50,21 +50,37 @@ static int read_line(const char *path, char *out, size_t size)
 	return 0;
 }
 
+/* The numbers in /dev/vport*p* vary; the name does not. */
+static int find_port(void)
+{
+	DIR *ports = opendir("/sys/class/virtio-ports");
+	struct dirent *entry;
+	int fd = -1;
+
+	while (ports && fd < 0 && (entry = readdir(ports))) {
+		char path[300], name[64];
+
+		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", entry->d_name);
+		if (read_line(path, name, sizeof(name)) || strcmp(name, "stoker.0") != 0)
+			continue;
+		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
+		fd = open(path, O_RDWR | O_NONBLOCK);
+	}
+	if (ports)
+		closedir(ports);
+	return fd;
+}
+
 static int open_port(void)
 {
-	for (int attempt = 0; attempt < 500; attempt++) {
-		for (int i = 1; i < 8; i++) {
-			char path[80], name[64];
+	int fd = -1;
 
-			snprintf(path, sizeof(path), "/sys/class/virtio-ports/vport0p%d/name", i);
-			if (read_line(path, name, sizeof(name)) || strcmp(name, "stoker.0") != 0)
-				continue;
-			snprintf(path, sizeof(path), "/dev/vport0p%d", i);
-			return open(path, O_RDWR | O_NONBLOCK);
-		}
-		usleep(10000);
+	for (int attempt = 0; attempt < 500 && fd < 0; attempt++) {
+		fd = find_port();
+		if (fd < 0)
+			usleep(10000);
 	}
-	return -1;
+	return fd;
 }
 
 static void say(int port, const char *text)
