@@ -49,7 +49,7 @@ static void reset_signals(void)
 
 static int move_fds(const struct child_options *options, int *report_fd, struct error *err)
 {
-	int high[CHILD_FDS_MAX], floor = *report_fd + 1;
+	int high[CHILD_FDS_MAX], floor = *report_fd < 3 ? 3 : *report_fd + 1;
 
 	/* First all out of the way, above every target, so that no dup2 hits a source. */
 	for (size_t i = 0; i < options->fd_count; i++)
@@ -207,6 +207,24 @@ static void run_child(const struct child_options *options, int report_fd)
 	_exit(n == (ssize_t)sizeof(err) ? 127 : 126);
 }
 
+/* Until the child has dispositions of its own, a signal to it would run the daemon's handler, which
+ * writes into the loop's pipe: both share that. So it starts with all of them blocked. */
+static pid_t fork_quietly(void)
+{
+	sigset_t all, before;
+	pid_t pid;
+	int number;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	number = errno;
+	if (pid != 0)
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = number;
+	return pid;
+}
+
 int child_spawn(struct loop *loop, const struct child_options *options, child_fn *fn, void *data,
 		struct child **ret, struct error *err)
 {
@@ -222,7 +240,7 @@ int child_spawn(struct loop *loop, const struct child_options *options, child_fn
 		return error_errno(err, errno, "pipe");
 	read_end = ends[0];
 	write_end = ends[1];
-	pid = fork();
+	pid = fork_quietly();
 	if (pid < 0)
 		return error_errno(err, errno, "fork");
 	if (pid == 0)
