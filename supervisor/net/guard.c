@@ -14,6 +14,7 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -29,6 +30,7 @@ enum {
 	LIBBPF_TEXT_MAX = 256,
 	CLSACT_HANDLE = 1,
 	CLSACT_PRIORITY = 1, /* the first */
+	TCX_ATTEMPTS = 200,
 };
 
 struct guard {
@@ -366,6 +368,35 @@ static const struct side sides[] = {
 
 enum { SIDES = sizeof(sides) / sizeof(sides[0]) };
 
+static bool reattach_tcx(struct guard *guard, const char *tap, unsigned ifindex,
+			 const struct side *side)
+{
+	_cleanup_close_
+	int link = -1;
+	char path[PIN_PATH_MAX];
+
+	pin_path(path, guard, tap, side->suffix);
+	link = bpf_obj_get(path);
+	return link >= 0 && tcx_is_attached(link, ifindex, side->tcx) &&
+	       bpf_link_update(link, guard_program_fd(guard, side->is_egress), NULL) == 0;
+}
+
+/* A link whose pin was taken away lets go of the program a moment later; until then the kernel
+ * refuses to attach it a second time. */
+static int attach_when_free(struct guard *guard, unsigned ifindex, const struct side *side)
+{
+	const struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
+	int link = -1;
+
+	for (int i = 0; i < TCX_ATTEMPTS; i++) {
+		link = tcx_attach(guard_program_fd(guard, side->is_egress), ifindex, side->tcx);
+		if (link >= 0 || errno != EEXIST)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return link;
+}
+
 static int attach_tcx(struct guard *guard, const char *tap, unsigned ifindex,
 		      const struct side *side, struct error *err)
 {
@@ -373,10 +404,12 @@ static int attach_tcx(struct guard *guard, const char *tap, unsigned ifindex,
 	int link = -1;
 	char path[PIN_PATH_MAX];
 
+	if (reattach_tcx(guard, tap, ifindex, side))
+		return 0;
 	pin_path(path, guard, tap, side->suffix);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return error_errno(err, errno, "%s: unpin the former guard", path);
-	link = tcx_attach(guard_program_fd(guard, side->is_egress), ifindex, side->tcx);
+	link = attach_when_free(guard, ifindex, side);
 	if (link < 0)
 		return error_errno(err, errno, "tap '%s': attach the guard by TCX", tap);
 	if (bpf_obj_pin(link, path) < 0)
@@ -413,19 +446,6 @@ int guard_attach(struct guard *guard, const char *tap, unsigned ifindex, struct 
 								  err) < 0)
 			return -1;
 	return 0;
-}
-
-static bool reattach_tcx(struct guard *guard, const char *tap, unsigned ifindex,
-			 const struct side *side)
-{
-	_cleanup_close_
-	int link = -1;
-	char path[PIN_PATH_MAX];
-
-	pin_path(path, guard, tap, side->suffix);
-	link = bpf_obj_get(path);
-	return link >= 0 && tcx_is_attached(link, ifindex, side->tcx) &&
-	       bpf_link_update(link, guard_program_fd(guard, side->is_egress), NULL) == 0;
 }
 
 /* Is the program at our place one of ours, of whichever daemon? Then it is replaced. */

@@ -1,0 +1,764 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network of a host in namespaces of its own, as tests/system/net.t runs it: real taps with
+ * virtio headers, hostile and lawful frames between two tenants, a daemon killed with -9, adoption,
+ * and an end that leaves nothing. Speaks TAP. Needs root.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "net/net.h"
+
+unsigned if_nametoindex(const char *name);
+
+enum { FRAME_MAX = 4096, FENCE_PORT = 7000, WAIT_MS = 20000 };
+
+/* --- TAP ----------------------------------------------------------------------------------------
+ */
+
+static int test_count, failure_count;
+
+__attribute__((format(printf, 2, 3))) static void ok(bool is_true, const char *format, ...)
+{
+	char name[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(name, sizeof(name), format, arguments);
+	va_end(arguments);
+	printf("%sok %d - %s\n", is_true ? "" : "not ", ++test_count, name);
+	fflush(stdout);
+	failure_count += !is_true;
+}
+
+static void bail_out(const char *what, const char *why)
+{
+	printf("Bail out! %s: %s\n", what, why);
+	exit(1);
+}
+
+/* For the set-up: nothing that follows would mean anything. */
+#define must(call)                                 \
+	do {                                       \
+		struct error err = { 0 };          \
+		if ((call) < 0)                    \
+			bail_out(#call, err.text); \
+	} while (0)
+
+#define must_errno(call)                                  \
+	do {                                              \
+		if ((call) < 0)                           \
+			bail_out(#call, strerror(errno)); \
+	} while (0)
+
+/* --- the host -----------------------------------------------------------------------------------
+ */
+
+struct vm {
+	struct net_tap tap;
+	const char *ip4, *ip6;
+	int fd;
+};
+
+static struct vm vms[] = {
+	{ .tap = { "stka", 1, 100, { 2, 0, 0, 0, 0, 0xa } }, "10.20.0.10", "fd00:20::10", -1 },
+	{ .tap = { "stkb", 2, 100, { 2, 0, 0, 0, 0, 0xb } }, "10.20.0.11", "fd00:20::11", -1 },
+	{ .tap = { "stkx", 3, 200, { 2, 0, 0, 0, 0, 0xc } }, "10.30.0.10", "fd00:30::10", -1 },
+	{ .tap = { "stkc", 4, 100, { 2, 0, 0, 0, 0, 0xd } }, "10.20.0.12", "fd00:20::12", -1 },
+};
+
+static struct vm *const vm_a = &vms[0], *const vm_b = &vms[1], *const vm_x = &vms[2],
+			*const vm_c = &vms[3];
+
+static char bpf_root[] = "/tmp/stoker-net.XXXXXX";
+static char bpf_dir[64];
+static struct settings settings = { .bpf_dir = bpf_dir };
+static int fence = -1; /* a UDP socket of the host's */
+
+static void command(const char *line)
+{
+	if (system(line) != 0)
+		bail_out(line, "failed");
+}
+
+static void set_up(void)
+{
+	must_errno(unshare(CLONE_NEWNS | CLONE_NEWNET));
+	must_errno(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	if (!mkdtemp(bpf_root))
+		bail_out("mkdtemp", strerror(errno));
+	must_errno(mount("bpf", bpf_root, "bpf", 0, NULL));
+	snprintf(bpf_dir, sizeof(bpf_dir), "%s/stoker", bpf_root);
+	command("ip link set lo up && ip address add 10.99.0.1/32 dev lo &&"
+		" ip -6 address add fd00:99::1/128 dev lo nodad");
+	/* A way out to the world, so that only the rules keep VMs from it. */
+	command("ip link add up0 type veth peer name up1 && ip link set up0 up &&"
+		" ip link set up1 up && ip address add 192.0.2.1/24 dev up0 &&"
+		" ip neighbour add 192.0.2.9 lladdr 02:00:00:00:00:99 dev up0 nud permanent");
+	for (size_t i = 0; i < sizeof(vms) / sizeof(vms[0]); i++) {
+		vms[i].tap.addresses.count = 2;
+		address_parse(vms[i].ip4, &vms[i].tap.addresses.items[0]);
+		address_parse(vms[i].ip6, &vms[i].tap.addresses.items[1]);
+	}
+}
+
+/* --- frames -------------------------------------------------------------------------------------
+ */
+
+struct packet {
+	struct virtio_net_hdr_v1 header;
+	uint8_t frame[FRAME_MAX];
+	size_t length;
+};
+
+/* Patched after the frame is built; `fd` VICTIM stands for the victim's address. */
+struct patch {
+	size_t offset;
+	const char *hex;
+};
+
+struct hostile {
+	const char *name;
+	int family;
+	struct patch patches[3];
+	struct virtio_net_hdr_v1 header;
+	bool victim_mac; /* to the victim's MAC instead of the gateway's */
+	size_t length;
+};
+
+static size_t put_hex(uint8_t *to, const char *hex)
+{
+	size_t length = strlen(hex) / 2;
+
+	for (size_t i = 0; i < length; i++) {
+		unsigned value = 0;
+
+		sscanf(hex + 2 * i, "%2x", &value);
+		to[i] = (uint8_t)value;
+	}
+	return length;
+}
+
+static uint16_t sum16(const uint8_t *bytes, size_t length, uint32_t sum)
+{
+	for (size_t i = 0; i + 1 < length; i += 2)
+		sum += (uint32_t)(bytes[i] << 8 | bytes[i + 1]);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+static void put16(uint8_t *to, unsigned value)
+{
+	to[0] = (uint8_t)(value >> 8);
+	to[1] = (uint8_t)value;
+}
+
+/* A UDP packet of 16 bytes of payload, which starts with `marker`. */
+static struct packet udp(const struct vm *from, const char *to, int family, uint64_t marker)
+{
+	struct packet packet = { .length = family == 4 ? 58 : 78 };
+	uint8_t *frame = packet.frame, *ip = frame + 14, *l4 = ip + (family == 4 ? 20 : 40);
+
+	memcpy(frame, NET_GATEWAY_MAC, 6);
+	memcpy(frame + 6, from->tap.mac, 6);
+	put16(frame + 12, family == 4 ? 0x0800 : 0x86dd);
+	if (family == 4) {
+		put_hex(ip, "4500002c0001000040110000");
+		inet_pton(AF_INET, from->ip4, ip + 12);
+		inet_pton(AF_INET, to, ip + 16);
+		put16(ip + 10, sum16(ip, 20, 0));
+	} else {
+		put_hex(ip, "6000000000181140");
+		inet_pton(AF_INET6, from->ip6, ip + 8);
+		inet_pton(AF_INET6, to, ip + 24);
+	}
+	put_hex(l4, "1770177100180000"); /* ports 6000 and 6001 */
+	memcpy(l4 + 8, &marker, sizeof(marker));
+	if (family == 6)
+		put16(l4 + 6, sum16(ip + 8, 56, 0x18 + 17));
+	return packet;
+}
+
+static const char *address_of(const struct vm *vm, int family)
+{
+	return family == 4 ? vm->ip4 : vm->ip6;
+}
+
+static bool send_packet(int fd, const struct packet *packet)
+{
+	uint8_t bytes[sizeof(packet->header) + FRAME_MAX];
+	size_t length = sizeof(packet->header) + packet->length;
+
+	memcpy(bytes, &packet->header, sizeof(packet->header));
+	memcpy(bytes + sizeof(packet->header), packet->frame, packet->length);
+	return write(fd, bytes, length) == (ssize_t)length;
+}
+
+static uint64_t next_marker(void)
+{
+	static uint64_t marker = 0x6d61726b00000000;
+
+	return ++marker;
+}
+
+/* Reads what the VM has received until the host's own datagram to it arrives. Was `wanted` there?
+ * Everything sent before is processed by then: a tap's write runs to the end of the path. */
+static bool has_received(const struct vm *vm, const void *wanted, size_t wanted_length)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(6001) };
+	uint64_t end = next_marker();
+	bool is_found = false;
+	uint8_t bytes[65536 + 64];
+
+	inet_pton(AF_INET, vm->ip4, &to.sin_addr);
+	must_errno(sendto(fence, &end, sizeof(end), 0, (struct sockaddr *)&to, sizeof(to)));
+	for (;;) {
+		struct pollfd poll_fd = { .fd = vm->fd, .events = POLLIN };
+		ssize_t length;
+
+		if (poll(&poll_fd, 1, WAIT_MS) != 1)
+			bail_out(vm->tap.name, "the host's own datagram did not arrive");
+		length = read(vm->fd, bytes, sizeof(bytes));
+		if (length < 0)
+			bail_out(vm->tap.name, strerror(errno));
+		if (memmem(bytes, (size_t)length, wanted, wanted_length))
+			is_found = true;
+		if (memmem(bytes, (size_t)length, &end, sizeof(end)))
+			return is_found;
+	}
+}
+
+static bool arrives(const struct vm *from, const struct vm *to, int family)
+{
+	uint64_t marker = next_marker();
+	struct packet packet = udp(from, address_of(to, family), family, marker);
+
+	return send_packet(from->fd, &packet) && has_received(to, &marker, sizeof(marker));
+}
+
+static uint64_t counter(struct net *net, const struct vm *vm, const char *name)
+{
+	struct net_counters counters;
+
+	must(net_counters_read(net, vm->tap.slot, &counters, &err));
+	for (size_t i = 0; i < counters.count; i++)
+		if (strcmp(counters.items[i].name, name) == 0)
+			return counters.items[i].packets;
+	bail_out(name, "no such counter");
+	return 0;
+}
+
+static uint64_t drops(struct net *net, const struct vm *vm)
+{
+	struct net_counters counters;
+	uint64_t sum = 0;
+
+	must(net_counters_read(net, vm->tap.slot, &counters, &err));
+	for (size_t i = 0; i < counters.count; i++)
+		sum += counters.items[i].is_drop ? counters.items[i].packets : 0;
+	return sum;
+}
+
+/* --- hostile frames -----------------------------------------------------------------------------
+ */
+
+enum { PARTIAL = VIRTIO_NET_HDR_F_NEEDS_CSUM, TSO4 = VIRTIO_NET_HDR_GSO_TCPV4 };
+
+#define B_MAC "02000000000b"
+
+/* Each is a lawful UDP packet to the victim but for its patches. */
+static const struct hostile hostile[] = {
+	{ "another's MAC", 4, { { 6, B_MAC } } },
+	{ "another's MAC, IPv6", 6, { { 6, B_MAC } } },
+	{ "a neighbour's address", 4, { { 26, "0a14000b" } } },
+	{ "another tenant's address", 4, { { 26, "0a1e000a" } } },
+	{ "the host's address", 4, { { 26, "0a630001" } } },
+	{ "the world's address", 4, { { 26, "08080808" } } },
+	{ "a neighbour's IPv6 address", 6, { { 22, "fd000020000000000000000000000011" } } },
+	{ "another tenant's IPv6 address", 6, { { 22, "fd000030000000000000000000000010" } } },
+	{ "the world's IPv6 address", 6, { { 22, "20010db8000000000000000000000001" } } },
+	{ "its IPv6 source rewritten by checksum",
+	  6,
+	  { { 0, NULL } },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 0 } },
+	{ "its IPv6 source rewritten by checksum, later",
+	  6,
+	  { { 0, NULL } },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 2 } },
+	{ "its UDP port rewritten by checksum",
+	  4,
+	  { { 0, NULL } },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 2 } },
+	{ "its UDP port rewritten by checksum, IPv6",
+	  6,
+	  { { 0, NULL } },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 0 } },
+	{ "its IPv4 source rewritten by checksum",
+	  4,
+	  { { 0, NULL } },
+	  { PARTIAL, .csum_start = 20, .csum_offset = 6 } },
+	{ "TCP's checksum offset in UDP",
+	  4,
+	  { { 0, NULL } },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 16 } },
+	{ "segments of one byte",
+	  4,
+	  { { 23, "06" }, { 16, "05dc" }, { 46, "5010" } },
+	  { PARTIAL, TSO4, .hdr_len = 54, .gso_size = 1, .csum_start = 34, .csum_offset = 16 },
+	  .length = 1514 },
+	{ "segments of 511 bytes",
+	  4,
+	  { { 23, "06" }, { 16, "05dc" }, { 46, "5010" } },
+	  { PARTIAL, TSO4, .hdr_len = 54, .gso_size = 511, .csum_start = 34, .csum_offset = 16 },
+	  .length = 1514 },
+	{ "larger than the MTU", 4, { { 16, "0800" } }, .length = 2062 },
+	{ "the victim's MAC", 4, .victim_mac = true },
+	{ "the victim's MAC, IPv6", 6, .victim_mac = true },
+	{ "by broadcast", 4, { { 0, "ffffffffffff" } } },
+	{ "by multicast", 4, { { 0, "01005e000001" } } },
+	{ "by multicast, IPv6", 6, { { 0, "333300000001" } } },
+	{ "a first fragment without its header", 4, { { 16, "0018" }, { 20, "2000" } } },
+	{ "a fragment at offset 1", 4, { { 20, "0001" } } },
+	{ "DHCP server", 4, { { 34, "0043" } } },
+	{ "DHCPv6 server", 6, { { 54, "0223" } } },
+	{ "ICMP redirect", 4, { { 23, "01" }, { 34, "0501" } } },
+	{ "ICMPv6 redirect", 6, { { 20, "3aff" }, { 54, "8900" } } },
+	{ "router advertisement", 6, { { 20, "3aff" }, { 54, "8600" } } },
+	{ "neighbour advertisement", 6, { { 20, "3aff" }, { 54, "8800" } } },
+	{ "routing header 0", 6, { { 20, "2b" }, { 54, "1100000000000000" } } },
+	{ "hop-by-hop options", 6, { { 20, "00" }, { 54, "1100010400000000" } } },
+};
+
+enum { HOSTILE_COUNT = sizeof(hostile) / sizeof(hostile[0]) };
+
+static struct packet build_hostile(const struct hostile *each, const struct vm *from,
+				   const struct vm *victim, uint64_t marker)
+{
+	struct packet packet = udp(from, address_of(victim, each->family), each->family, marker);
+
+	packet.header = each->header;
+	if (each->victim_mac)
+		memcpy(packet.frame, victim->tap.mac, 6);
+	for (size_t i = 0; i < 3 && each->patches[i].hex; i++)
+		put_hex(packet.frame + each->patches[i].offset, each->patches[i].hex);
+	if (each->family == 4) {
+		put16(packet.frame + 24, 0);
+		put16(packet.frame + 24, sum16(packet.frame + 14, 20, 0));
+	}
+	if (each->length)
+		packet.length = each->length;
+	return packet;
+}
+
+/* Inserts an 802.1Q tag; the kernel takes it off again before the guard runs. */
+static struct packet tagged(const struct packet *plain, unsigned tag)
+{
+	struct packet packet = *plain;
+
+	memmove(packet.frame + 16, packet.frame + 12, packet.length - 12);
+	put16(packet.frame + 12, 0x8100);
+	put16(packet.frame + 14, tag);
+	packet.length += 4;
+	return packet;
+}
+
+static void test_hostile(struct net *net, const struct vm *victim)
+{
+	for (size_t i = 0; i < HOSTILE_COUNT; i++) {
+		uint64_t marker = next_marker(), before = drops(net, vm_a);
+		struct packet packet = build_hostile(&hostile[i], vm_a, victim, marker);
+		bool is_sent = send_packet(vm_a->fd, &packet);
+
+		ok(is_sent && !has_received(victim, &marker, sizeof(marker)) &&
+			   drops(net, vm_a) == before + 1,
+		   "to %s: %s", victim->tap.name, hostile[i].name);
+	}
+	for (unsigned tag = 0; tag <= 100; tag += 100) {
+		uint64_t marker = next_marker(), before = counter(net, vm_a, "vlan");
+		struct packet packet = udp(vm_a, victim->ip4, 4, marker);
+
+		packet = tagged(&packet, tag);
+		send_packet(vm_a->fd, &packet);
+		ok(!has_received(victim, &marker, sizeof(marker)) &&
+			   counter(net, vm_a, "vlan") == before + 1,
+		   "to %s: VLAN %u", victim->tap.name, tag);
+	}
+}
+
+/* How many of the hostile frames the host would have passed on by itself; not those that would
+ * fill the victim's queue. */
+static unsigned count_arrivals(const struct vm *victim)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < HOSTILE_COUNT; i++) {
+		uint64_t marker = next_marker();
+		struct packet packet = build_hostile(&hostile[i], vm_a, victim, marker);
+
+		if (hostile[i].header.gso_size)
+			continue;
+		send_packet(vm_a->fd, &packet);
+		if (has_received(victim, &marker, sizeof(marker))) {
+			printf("# without the guard: %s\n", hostile[i].name);
+			count++;
+		}
+	}
+	return count;
+}
+
+/* --- lawful frames ------------------------------------------------------------------------------
+ */
+
+static void test_lawful(struct net *net)
+{
+	uint64_t marker = next_marker();
+	struct packet packet;
+
+	ok(arrives(vm_a, vm_b, 4), "same tenant, IPv4");
+	ok(arrives(vm_b, vm_a, 4), "same tenant, IPv4, back");
+	ok(arrives(vm_a, vm_b, 6), "same tenant, IPv6");
+	ok(arrives(vm_b, vm_a, 6), "same tenant, IPv6, back");
+	packet = udp(vm_a, vm_b->ip4, 4, marker);
+	packet.header = (struct virtio_net_hdr_v1){ PARTIAL, .csum_start = 34, .csum_offset = 6 };
+	ok(send_packet(vm_a->fd, &packet) && has_received(vm_b, &marker, sizeof(marker)),
+	   "with the checksum left to the host");
+	marker = next_marker();
+	packet = udp(vm_a, vm_b->ip6, 6, marker);
+	packet.header = (struct virtio_net_hdr_v1){ PARTIAL, .csum_start = 54, .csum_offset = 6 };
+	ok(send_packet(vm_a->fd, &packet) && has_received(vm_b, &marker, sizeof(marker)),
+	   "with the checksum left to the host, IPv6");
+	marker = next_marker();
+	packet = udp(vm_a, vm_b->ip4, 4, marker);
+	packet.header = (struct virtio_net_hdr_v1){ PARTIAL,	      TSO4,
+						    .hdr_len = 54,    .gso_size = 1448,
+						    .csum_start = 34, .csum_offset = 16 };
+	packet.frame[23] = 6;
+	put_hex(packet.frame + 46, "5010");
+	memcpy(packet.frame + 54, &marker, sizeof(marker));
+	packet.length = 14 + 3000;
+	put16(packet.frame + 16, 3000);
+	put16(packet.frame + 24, 0);
+	put16(packet.frame + 24, sum16(packet.frame + 14, 20, 0));
+	ok(send_packet(vm_a->fd, &packet) && has_received(vm_b, &marker, sizeof(marker)),
+	   "a TCP segment of 3000 bytes");
+	ok(counter(net, vm_a, "accept") >= 5 && counter(net, vm_b, "delivered") >= 5,
+	   "both are counted");
+}
+
+static void test_tenants(struct net *net)
+{
+	uint64_t before = counter(net, vm_a, "cross-tenant");
+
+	ok(!arrives(vm_a, vm_x, 4) && !arrives(vm_a, vm_x, 6), "another tenant is out of reach");
+	ok(counter(net, vm_a, "cross-tenant") == before + 2, "and that is counted");
+	ok(!arrives(vm_x, vm_b, 4) && !arrives(vm_x, vm_b, 6), "the other way round too");
+}
+
+static void test_gateway(void)
+{
+	struct packet packet = { .length = 42 };
+	uint8_t answer[42];
+
+	memset(packet.frame, 0xff, 6);
+	memcpy(packet.frame + 6, vm_a->tap.mac, 6);
+	put_hex(packet.frame + 12, "08060001080006040001"
+				   "02000000000a"
+				   "0a14000a"
+				   "000000000000"
+				   "a9fe0101");
+	memcpy(answer, vm_a->tap.mac, 6);
+	put_hex(answer + 6, "0253746b00fe"
+			    "08060001080006040002"
+			    "0253746b00fe"
+			    "a9fe0101"
+			    "02000000000a"
+			    "0a14000a");
+	ok(send_packet(vm_a->fd, &packet) && has_received(vm_a, answer, sizeof(answer)),
+	   "ARP for the gateway is answered");
+	put_hex(packet.frame, "0253746b00fe"
+			      "02000000000a"
+			      "86dd"
+			      "60000000"
+			      "00203aff"
+			      "fe80000000000000000000fffe00000a"
+			      "fe800000000000000000000000000001"
+			      "8700000000000000"
+			      "fe800000000000000000000000000001"
+			      "010102000000000a");
+	packet.length = 86;
+	put_hex(answer, "e0000000"
+			"fe800000000000000000000000000001"
+			"02010253746b00fe");
+	ok(send_packet(vm_a->fd, &packet) && has_received(vm_a, answer, 28),
+	   "a neighbour solicitation for the gateway is answered");
+}
+
+/* The host's services and the world are out of reach; the host may ask its VMs. */
+static void test_host(void)
+{
+	int service = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = htons(6001) };
+	struct sockaddr_in vm_address = { .sin_family = AF_INET, .sin_port = htons(6000) };
+	int world = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(0x0800));
+	uint64_t marker = next_marker(), received;
+	struct packet packet = udp(vm_a, "10.99.0.1", 4, marker);
+	uint8_t frame[2048];
+	bool is_out = false;
+	ssize_t length;
+
+	inet_pton(AF_INET, "10.99.0.1", &own.sin_addr);
+	inet_pton(AF_INET, vm_a->ip4, &vm_address.sin_addr);
+	must_errno(service);
+	must_errno(world);
+	must_errno(bind(service, (struct sockaddr *)&own, sizeof(own)));
+	send_packet(vm_a->fd, &packet);
+	has_received(vm_a, &marker, sizeof(marker));
+	ok(recv(service, &received, sizeof(received), 0) < 0, "a VM gets no service of the host");
+	must_errno(sendto(service, &marker, sizeof(marker), 0, (struct sockaddr *)&vm_address,
+			  sizeof(vm_address)));
+	send_packet(vm_a->fd, &packet);
+	ok(recv(service, frame, sizeof(frame), 0) > 0 && !memcmp(frame, &marker, sizeof(marker)),
+	   "but may answer the host");
+	packet = udp(vm_a, "192.0.2.9", 4, marker);
+	send_packet(vm_a->fd, &packet);
+	has_received(vm_a, &marker, sizeof(marker));
+	while ((length = recv(world, frame, sizeof(frame), 0)) > 0)
+		is_out |= !memcmp(frame, "\x02\0\0\0\0\x99", 6) &&
+			  memmem(frame, (size_t)length, &marker, sizeof(marker));
+	ok(!is_out, "a VM reaches nothing beyond the taps");
+	close(service);
+	close(world);
+}
+
+/* --- the daemon dies ----------------------------------------------------------------------------
+ */
+
+/* What the VMM of a dead daemon's VM holds. */
+static int open_queue(const char *name)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), header_bytes = 12;
+
+	must_errno(fd);
+	strcpy(request.ifr_name, name);
+	must_errno(ioctl(fd, TUNSETIFF, &request));
+	must_errno(ioctl(fd, TUNSETVNETHDRSZ, &header_bytes));
+	return fd;
+}
+
+/* A process that makes the tap and is killed with -9 when it has. */
+static void create_and_die(const struct vm *vm)
+{
+	int ends[2], status;
+	char byte;
+	pid_t pid;
+
+	must_errno(pipe(ends));
+	pid = fork();
+	must_errno(pid);
+	if (pid == 0) {
+		struct net *net;
+		int fd;
+
+		must(net_open(&settings, &net, &err));
+		must(net_tap_create(net, &vm->tap, &fd, &err));
+		must_errno(write(ends[1], "", 1));
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	if (read(ends[0], &byte, 1) != 1)
+		bail_out(vm->tap.name, "the daemon to be killed did not make it");
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	close(ends[0]);
+}
+
+static bool is_spoofed_seen(const struct vm *from, const struct vm *victim)
+{
+	uint64_t marker = next_marker();
+	struct packet packet = udp(from, victim->ip4, 4, marker);
+
+	packet.frame[11] ^= 0x40; /* another source MAC */
+	send_packet(from->fd, &packet);
+	return has_received(victim, &marker, sizeof(marker));
+}
+
+static void take_guard_away(const char *tap)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line),
+		 "rm -f %s/%s-in %s/%s-out; tc qdisc del dev %s clsact 2>/dev/null; true", bpf_dir,
+		 tap, bpf_dir, tap, tap);
+	command(line);
+}
+
+static void test_adoption(void)
+{
+	struct error refusal = { 0 };
+	struct net *net;
+
+	create_and_die(vm_c);
+	vm_c->fd = open_queue("stkc");
+	ok(arrives(vm_c, vm_b, 4), "the maker killed with -9: lawful frames pass");
+	ok(!is_spoofed_seen(vm_c, vm_b), "and the guard still drops");
+	must(net_open(&settings, &net, &err));
+	for (size_t i = 0; i < sizeof(vms) / sizeof(vms[0]); i++)
+		must(net_tap_adopt(net, &vms[i].tap, &err));
+	ok(counter(net, vm_c, "source-mac") == 1, "its counters are still there");
+	ok(arrives(vm_c, vm_b, 6) && !is_spoofed_seen(vm_c, vm_b), "adopted, it goes on guarding");
+
+	take_guard_away("stkc");
+	ok(is_spoofed_seen(vm_c, vm_b), "the guard taken away: a spoofed frame arrives");
+	must(net_tap_adopt(net, &vm_c->tap, &err));
+	ok(!is_spoofed_seen(vm_c, vm_b) && arrives(vm_c, vm_b, 4), "adopting mends it");
+
+	command("ip route del 10.20.0.12/32; ip neigh flush dev stkc nud permanent;"
+		" ip link set stkc down");
+	must(net_tap_adopt(net, &vm_c->tap, &err));
+	ok(arrives(vm_b, vm_c, 4) && arrives(vm_b, vm_c, 6), "routes, neighbours and link as well");
+	vm_c->tap.tenant_id = 200;
+	must(net_tap_adopt(net, &vm_c->tap, &err));
+	ok(arrives(vm_c, vm_x, 4) && !arrives(vm_c, vm_b, 4), "a changed tenant takes effect");
+
+	ok(net_remove(net, &refusal) < 0 && strstr(refusal.text, "still guarded"),
+	   "nothing is removed under a VM: %s", refusal.text);
+	close(vm_c->fd);
+	must(net_tap_destroy(net, "stkc", vm_c->tap.slot, &err));
+	must(net_tap_destroy(net, "stkc", vm_c->tap.slot, &err));
+	ok(net_tap_adopt(net, &vm_c->tap, &refusal) < 0 && strstr(refusal.text, "tap 'stkc': gone"),
+	   "a destroyed tap is gone: %s", refusal.text);
+	net_close(net);
+}
+
+/* --- bad input ----------------------------------------------------------------------------------
+ */
+
+static void test_refusals(struct net *net)
+{
+	struct net_tap tap = vm_c->tap;
+	struct error err = { 0 };
+	int fd = -1;
+
+	tap.name = "eth0";
+	ok(net_tap_create(net, &tap, &fd, &err) < 0 && strstr(err.text, "not a name of ours"),
+	   "a foreign name: %s", err.text);
+	tap.name = "stka";
+	ok(net_tap_create(net, &tap, &fd, &err) < 0 && strstr(err.text, "exists already"),
+	   "a name in use: %s", err.text);
+	tap.name = "stkc";
+	tap.addresses = vm_b->tap.addresses;
+	ok(net_tap_create(net, &tap, &fd, &err) < 0 && strstr(err.text, "belongs to another VM"),
+	   "an address in use: %s", err.text);
+	ok(fd == -1 && !if_nametoindex("stkc") && arrives(vm_a, vm_b, 4),
+	   "leaves no tap, and its owner in peace");
+	address_parse("169.254.1.1", &tap.addresses.items[0]);
+	ok(net_tap_create(net, &tap, &fd, &err) < 0 && strstr(err.text, "cannot be a VM's address"),
+	   "the gateway's address: %s", err.text);
+	ok(net_tap_destroy(net, "lo", 4, &err) < 0, "a foreign link is not destroyed: %s",
+	   err.text);
+}
+
+/* Two daemons in two network namespaces do not meet. */
+static void test_second_host(struct net *net)
+{
+	int status;
+	pid_t pid = fork();
+
+	must_errno(pid);
+	if (pid == 0) {
+		struct net *second;
+		int fd;
+
+		strcat(bpf_dir, "2");
+		must_errno(unshare(CLONE_NEWNET));
+		must(net_open(&settings, &second, &err));
+		must(net_tap_create(second, &vm_a->tap, &fd, &err));
+		close(fd);
+		must(net_sweep(second, &(struct strv){ 0 }, &err));
+		must(net_remove(second, &err));
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	ok(status == 0 && arrives(vm_a, vm_b, 4) && counter(net, vm_a, "accept") > 0,
+	   "a second host of the same names comes and goes");
+}
+
+/* --- the end ------------------------------------------------------------------------------------
+ */
+
+static void test_end(void)
+{
+	struct strv keep = { 0 };
+	struct net *net;
+	char path[128];
+
+	must(net_open(&settings, &net, &err));
+	strv_add(&keep, "stka");
+	strv_add(&keep, "stkx");
+	must(net_sweep(net, &keep, &err));
+	ok(if_nametoindex("stka") && if_nametoindex("stkx") && !if_nametoindex("stkb"),
+	   "a sweep takes what is not to be kept");
+	snprintf(path, sizeof(path), "%s/stkb-in", bpf_dir);
+	ok(access(path, F_OK) < 0, "with its pins");
+	take_guard_away("stka");
+	take_guard_away("stkx");
+	ok(count_arrivals(vm_x) >= 10, "without the guard many of the hostile frames arrive");
+	strv_reset(&keep);
+	must(net_sweep(net, &keep, &err));
+	must(net_remove(net, &err));
+	net_close(net);
+	ok(!if_nametoindex("stka") && !if_nametoindex("stkx"), "no tap is left");
+	ok(access(bpf_dir, F_OK) < 0, "no pin is left");
+	ok(system("nft list tables | grep -q stoker") != 0, "no table is left");
+	ok(system("ip route | grep -q stk; test $? = 1") == 0, "no route is left");
+}
+
+int main(void)
+{
+	struct net *net;
+
+	if (geteuid() != 0) {
+		printf("1..0 # SKIP network namespaces and BPF need root\n");
+		return 0;
+	}
+	set_up();
+	must(net_open(&settings, &net, &err));
+	for (size_t i = 0; i < 3; i++)
+		must(net_tap_create(net, &vms[i].tap, &vms[i].fd, &err));
+	fence = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	must_errno(fence);
+	test_lawful(net);
+	test_tenants(net);
+	test_hostile(net, vm_b);
+	test_hostile(net, vm_x);
+	test_gateway();
+	test_host();
+	test_refusals(net);
+	test_second_host(net);
+	net_close(net);
+	test_adoption();
+	test_end();
+	umount2(bpf_root, MNT_DETACH);
+	rmdir(bpf_root);
+	printf("1..%d\n", test_count);
+	return failure_count != 0;
+}
