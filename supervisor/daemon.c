@@ -91,7 +91,6 @@ static int on_plan(void *data, char **ret_text)
 	if (load_fleet(daemon->settings, &fleet, ret_text) < 0)
 		return -1;
 	plan_against(daemon, fleet, &plan, ret_text);
-	plan_reset(&plan);
 	fleet_free(fleet);
 	return 0;
 }
@@ -132,8 +131,8 @@ static int apply(struct daemon *daemon, char **ret_text)
 		return -1;
 	}
 	plan_against(daemon, fleet, &plan, ret_text);
+	log_lines(LOG_LEVEL_INFO, *ret_text);
 	roster_apply(daemon->roster, fleet, &plan);
-	plan_reset(&plan);
 	fleet_free(daemon->fleet);
 	daemon->fleet = fleet;
 	return 0;
@@ -153,7 +152,6 @@ static int reload(struct daemon *daemon, char **ret_text)
 		log_lines(LOG_LEVEL_ERROR, *ret_text);
 	} else {
 		daemon->reloads++;
-		log_lines(LOG_LEVEL_INFO, *ret_text);
 	}
 	if (notify_ready(daemon->refusal ? "manifests refused: the old fleet goes on"
 					 : "the fleet is as the manifests say",
@@ -210,8 +208,11 @@ static void log_change(const struct instance_status *status)
 			 status->reason == REASON_EXITED ? status->exit_code : status->exit_signal);
 		break;
 	case PHASE_RUNNING:
-		log_info("%s: %s (pid %d, booted in %llu ms)", name, phase, (int)status->pid,
-			 (unsigned long long)status->boot_ms);
+		if (status->boot_ms)
+			log_info("%s: %s (pid %d, booted in %llu ms)", name, phase,
+				 (int)status->pid, (unsigned long long)status->boot_ms);
+		else
+			log_info("%s: %s (pid %d, adopted)", name, phase, (int)status->pid);
 		break;
 	case PHASE_ABSENT:
 	case PHASE_FETCHING:
@@ -382,7 +383,6 @@ int daemon_dry_run(const struct settings *settings)
 	plan_make(fleet, &peek.status, &plan);
 	plan_print(&plan, &peek.status, &text);
 	fputs(strbuf_text(&text), stdout);
-	plan_reset(&plan);
 	peek_reset(&peek);
 	fleet_free(fleet);
 	return EXIT_SUCCESS;

@@ -49,14 +49,14 @@ tenants:
         addresses: [10.20.0.10, "fd00:20::10"]
       client:
         image: oci:$work/busybox
-        command: ["while sleep 2; do wget -T 5 -qO- http://web/ || echo no answer; done"]
+        command: ["while sleep 2; do timeout 5 wget -qO- http://web/ || echo no answer; done"]
         depends: web
   beta:
     subnets: [10.30.0.0/24]
     vms:
       intruder:
         image: oci:$work/busybox
-        command: ["while sleep 2; do wget -T 5 -qO- http://10.20.0.10/ || echo no answer; done"]
+        command: ["while sleep 2; do timeout 5 wget -qO- http://10.20.0.10/ || echo no answer; done"]
 EOF
 show stokerctl check "$fleet/demo.yaml" && fail "a wrong key was not refused"
 echo "(The manifest had a key that stoker does not know. Without it:)"

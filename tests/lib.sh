@@ -22,7 +22,8 @@ lib_host() {
 	trap lib_clean EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	mkdir "$fleet"
+	mkdir "$fleet" "$work/bpf"
+	mount -t bpf bpf "$work/bpf" # a file system for its pins alone
 	ip netns add "$netns"
 	in_host ip link set lo up
 	# The host's own address: what VMs answer to. Its wire leads nowhere.
@@ -39,7 +40,7 @@ lib_host() {
 		state_dir = $work/state
 		run_dir = $run
 		log_dir = $work/log
-		bpf_dir = /sys/fs/bpf/$netns
+		bpf_dir = $work/bpf/stoker
 		libexec_dir = $work/libexec
 		[daemon]
 		uid_base = $2
@@ -51,7 +52,7 @@ lib_host() {
 	EOF
 }
 
-# Runs a command on that host. `ip netns exec` would hide /sys/fs/bpf; nsenter does not.
+# Runs a command on that host, with all mounts as they are (`ip netns exec` would change them).
 in_host() {
 	nsenter --net="/run/netns/$netns" "$@"
 }
@@ -69,7 +70,8 @@ vmm_pids() {
 
 # start_daemon: in the background, its messages in $work/daemon.log.
 start_daemon() {
-	in_host "$STOKERD" -c "$ini" >>"$work/daemon.log" 2>&1 &
+	# Not by in_host: a function in the background is a shell, and $! would be that shell.
+	nsenter --net="/run/netns/$netns" "$STOKERD" -c "$ini" >>"$work/daemon.log" 2>&1 &
 	daemon_pid=$!
 }
 
@@ -158,7 +160,7 @@ lib_clean() {
 		pid=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$record")
 		[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null
 	done
-	rm -rf "/sys/fs/bpf/$netns"
+	umount "$work/bpf" 2>/dev/null
 	ip netns del "$netns" 2>/dev/null
 	rm -rf "$work"
 	exit "$status"
@@ -167,11 +169,11 @@ lib_clean() {
 # left_behind: prints what of this host is still there; nothing, when all went well.
 left_behind() {
 	in_host ip -o link show | grep -o 'stk[0-9]*' | sed 's/^/tap /'
-	[ ! -e "/sys/fs/bpf/$netns" ] || find "/sys/fs/bpf/$netns" -type f | sed 's/^/pin /'
+	find "$work/bpf" -type f ! -name '*.debug' | sed 's/^/pin /'
 	in_host nft list tables 2>/dev/null | grep stoker
 	find "$run/vm" -mindepth 1 2>/dev/null
 	find "$work/state/disks" -type f 2>/dev/null
 	find /proc -maxdepth 1 -name '[0-9]*' -printf '%U %p\n' 2>/dev/null |
 		awk -v low="$1" '$1 >= low && $1 < low + 1000 { print "process", $2 }'
-	grep -l "$work" /proc/[0-9]*/mountinfo 2>/dev/null
+	grep -F "$work" /proc/self/mountinfo | grep -v " $work/bpf "
 }

@@ -43,7 +43,7 @@ tenants:
       first:
         image: oci:$work/image
         addresses: [10.40.0.40]
-        command: ["for a in 192.0.2.1 169.254.1.1 169.254.169.254; do wget -T 3 -qO- http://\$a:8088/ >/dev/null && echo reached-\$a; done; frames send 10.40.0.40 10.30.0.30 20; frames send 10.40.0.40 10.20.0.20 20; sleep 100000"]
+        command: ["for a in 192.0.2.1 169.254.1.1 169.254.169.254; do timeout 3 wget -qO- http://\$a:8088/ >/dev/null && echo reached-\$a; done; frames send 10.40.0.40 10.30.0.30 20; frames send 10.40.0.40 10.20.0.20 20; sleep 100000"]
 EOF
 sed -i 's/      peer: .*/&\n      attacker: {image: "oci:IMAGE", addresses: [10.20.0.66], command: ["frames send 10.20.0.66 10.20.0.20 20; frames send 10.20.0.66 10.30.0.30 20; sleep 100000"]}/' "$fleet/a.yaml"
 sed -i "s|oci:IMAGE|oci:$work/image|" "$fleet/a.yaml"
