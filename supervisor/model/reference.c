@@ -152,7 +152,7 @@ static int parse_registry(const char *text, struct reference *reference, struct 
 	_cleanup_free_
 	char *copy = xstrdup(text);
 	char *at = strchr(copy, '@'), *colon;
-	const char *rest;
+	const char *rest = NULL;
 
 	if (at) {
 		*at++ = '\0';

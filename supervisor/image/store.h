@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Images on disk, below STATE_DIR/images; image.c decides when, this file does it:
+ *
+ *   blobs/sha256/HEX           manifests, configs, layers; the fetcher's uid writes here. Layers go
+ *                              once their image is published: the squashfs is what counts.
+ *   squashfs/ID.sqfs .record   published images, root's, 0444; the record is there before the sqfs
+ *   refs/SHA256-OF-REFERENCE   JSON: reference, manifest, image
+ *   tmp/                       what is being built; emptied at start
+ */
+#ifndef STOKER_IMAGE_STORE_H
+#define STOKER_IMAGE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/strv.h"
+#include "image/image.h"
+#include "image/oci.h"
+
+enum { STORE_ID_SIZE = 65 }; /* 64 digits, NUL */
+
+struct store {
+	char *blobs; /* owned, as all paths here */
+	char *squashfs;
+	char *refs;
+	char *tmp;
+	int blobs_fd;
+	uid_t fetch_uid;
+};
+
+/* Two files on their way into squashfs/. */
+struct store_build {
+	char *squashfs_path; /* owned */
+	char *record_path;   /* owned */
+	int squashfs_fd;
+	int record_fd;
+};
+
+int store_open(const char *state_dir, uid_t fetch_uid, struct store *ret, struct error *err);
+void store_close(struct store *store);
+
+/* What decides the content of the squashfs and of the record, as one id. */
+void store_image_id(const char *config_digest, const struct oci_descriptor *layers, size_t count,
+		    char ret[STORE_ID_SIZE]);
+
+/* The published image, or NULL. The caller frees it. */
+struct image *store_find(const struct store *store, const char *id, const char *manifest_digest);
+
+/* The image that the reference led to the last time, if that is still published. */
+struct image *store_find_reference(const struct store *store, const char *reference);
+int store_write_reference(const struct store *store, const char *reference,
+			  const struct image *image, struct error *err);
+
+/* Opens a blob that the fetcher left; a size of 0 is not compared. What is not a plain file of the
+ * fetcher's, linked once, is refused: it could be any file of the system. */
+int store_open_blob(const struct store *store, const char *digest, uint64_t size, int *ret_fd,
+		    struct error *err);
+void store_remove_blobs(const struct store *store, const struct strv *digests);
+
+/* Removes half-written blobs; no fetcher may be running. */
+void store_collect_blobs(const struct store *store);
+
+int store_begin(const struct store *store, struct store_build *ret, struct error *err);
+int store_publish(const struct store *store, struct store_build *build, const char *id,
+		  struct error *err);
+void store_abandon(struct store_build *build); /* whatever is left of it; twice is fine */
+
+#endif
