@@ -87,7 +87,7 @@ FIELD_PARSER(parse_image)
 	if (!text)
 		return;
 	if (reference_parse(text, &reference, &err) < 0) {
-		field_refuse(report, key->name, node, &err);
+		report_add(report, node->mark, "%s", err.text);
 		return;
 	}
 	vm->image_mark = node->mark;
@@ -256,7 +256,7 @@ FIELD_PARSER(parse_limits)
 	struct tenant_draft *draft = field;
 
 	(void)key;
-	draft->limits_mark = node->mark;
+	draft->limits = node;
 	schema_apply(&schema_limits, report, node, node->mark, &draft->tenant);
 }
 

@@ -37,8 +37,8 @@ struct tenant_draft {
 	struct mark mark;	   /* of its key */
 	struct tenant tenant;	   /* owned content */
 	struct mark *subnet_marks; /* owned; one per subnet */
-	struct mark limits_mark;
-	struct vm_draft *vms; /* owned */
+	const struct node *limits; /* borrowed; NULL: not written */
+	struct vm_draft *vms;	   /* owned */
 	size_t vm_count;
 	const struct settings *settings; /* borrowed; defaults of its VMs */
 	bool is_usable;			 /* its name is valid and nobody else's */

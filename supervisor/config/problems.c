@@ -192,15 +192,16 @@ static size_t character_at(const char *line, size_t length, uint32_t number)
 	return at;
 }
 
-/* The line and a caret under the column; of a long line only what surrounds the column. Tabs stay
- * tabs in both, so that the caret stands where the terminal puts the character. */
+/* Nothing of an empty line; else the line and a caret under the column; of a long line only what
+ * surrounds the column. Tabs stay tabs in both, so that the caret stands where the terminal puts
+ * the character. */
 static void quote(const struct mark *mark, struct strbuf *out)
 {
 	uint32_t column = mark->column ? mark->column - 1 : 0, first = 0;
 	size_t length, begin, caret, end;
 	const char *line = source_line(mark->source, mark->line, &length);
 
-	if (!line)
+	if (!line || length == 0)
 		return;
 	if (column > QUOTE_MAX - 40)
 		first = column - (QUOTE_MAX - 40) / 2;

@@ -66,10 +66,11 @@ static const struct schema_key vm_keys[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
-const struct schema schema_file = { "file", file_keys, COUNT(file_keys), .has_extensions = true };
-const struct schema schema_tenant = { "tenant", tenant_keys, COUNT(tenant_keys) };
-const struct schema schema_limits = { "limits", limits_keys, COUNT(limits_keys) };
-const struct schema schema_vm = { "VM", vm_keys, COUNT(vm_keys) };
+const struct schema schema_file = { "a manifest", file_keys, COUNT(file_keys),
+				    .has_extensions = true };
+const struct schema schema_tenant = { "a tenant", tenant_keys, COUNT(tenant_keys) };
+const struct schema schema_limits = { "the limits", limits_keys, COUNT(limits_keys) };
+const struct schema schema_vm = { "a VM", vm_keys, COUNT(vm_keys) };
 
 static const struct schema_key *find_key(const struct schema *schema, const char *name)
 {
@@ -92,7 +93,7 @@ static void refuse_key(const struct schema *schema, struct report *report, const
 		report_add(report, key->mark, "unknown key '%s' (did you mean '%s'?)", key->text,
 			   nearest);
 	else
-		report_add(report, key->mark, "unknown key '%s' in a %s (see stoker-fleet(5))",
+		report_add(report, key->mark, "unknown key '%s' in %s (see stoker-fleet(5))",
 			   key->text, schema->what);
 }
 
@@ -103,7 +104,7 @@ void schema_apply(const struct schema *schema, struct report *report, const stru
 
 	if (node->kind != NODE_MAP) {
 		report_add(report, node_is_null(node) ? place : node->mark,
-			   "a %s must be a mapping, not %s", schema->what, node_kind_name(node));
+			   "%s must be a mapping, not %s", schema->what, node_kind_name(node));
 		return;
 	}
 	for (size_t i = 0; i < node->count; i += 2) {
@@ -118,6 +119,6 @@ void schema_apply(const struct schema *schema, struct report *report, const stru
 	}
 	for (size_t i = 0; i < schema->count; i++)
 		if (schema->keys[i].is_required && !(seen & UINT64_C(1) << i))
-			report_add(report, place, "a %s needs the key '%s'", schema->what,
+			report_add(report, place, "%s needs the key '%s'", schema->what,
 				   schema->keys[i].name);
 }

@@ -25,7 +25,7 @@ struct schema_key {
 };
 
 struct schema {
-	const char *what; /* "VM", "tenant": for messages */
+	const char *what; /* "a VM", "a tenant": for messages */
 	const struct schema_key *keys;
 	size_t count;
 	bool has_extensions; /* keys that begin with "x-" are left alone, as Compose does */

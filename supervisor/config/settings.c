@@ -375,6 +375,8 @@ int settings_load(const char *path, struct settings *ret, struct problems *probl
 		reading.source = report_read(report, path, path);
 		if (reading.source) {
 			reading.next = reading.source->text;
+			if (strncmp(reading.next, "\xef\xbb\xbf", 3) == 0)
+				reading.next += 3; /* a byte order mark */
 			ini_parse_stream(read_line, &reading, handle, &reading);
 			check_together(&reading);
 		}

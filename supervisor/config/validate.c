@@ -76,6 +76,15 @@ static void check_tenants(struct draft *draft, struct report *report)
 	}
 }
 
+/* The value of one limit; only called for limits that were written. */
+static struct mark limit_place(const struct tenant_draft *tenant, const char *what)
+{
+	for (size_t i = 0; i < tenant->limits->count; i += 2)
+		if (strcmp(tenant->limits->items[i]->text, what) == 0)
+			return tenant->limits->items[i + 1]->mark;
+	return tenant->limits->mark;
+}
+
 static void check_limit(struct report *report, const struct tenant_draft *tenant, const char *what,
 			uint64_t asked, uint64_t limit, bool is_size)
 {
@@ -92,7 +101,7 @@ static void check_limit(struct report *report, const struct tenant_draft *tenant
 		strbuf_printf(&limit_text, "%llu", (unsigned long long)limit);
 		strbuf_printf(&over, "%llu", (unsigned long long)(asked - limit));
 	}
-	report_add(report, tenant->limits_mark,
+	report_add(report, limit_place(tenant, what),
 		   "tenant '%s' exceeds its limit of %s: %s asked, %s allowed (%s too many)",
 		   tenant->name, what, strbuf_text(&asked_text), strbuf_text(&limit_text),
 		   strbuf_text(&over));

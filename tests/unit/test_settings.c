@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stoker.ini: every key, every message, and who may have written the file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "config/load.h"
+
+static int load(const char *text, mode_t mode, struct settings *ret, struct problems *problems)
+{
+	char directory[] = "/tmp/stoker-settings-XXXXXX";
+	char home[4096];
+	int result;
+
+	assert_non_null(getcwd(home, sizeof(home)));
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(chdir(directory), 0);
+	assert_int_equal(fs_write_atomic("s.ini", text, strlen(text), mode, NULL), 0);
+	result = settings_load("s.ini", ret, problems);
+	assert_int_equal(chdir(home), 0);
+	assert_int_equal(fs_remove_tree(directory, NULL), 0);
+	return result;
+}
+
+static void refused_as(const char *text, const char *expected)
+{
+	struct settings settings = { .uid_base = 77 };
+	struct problems problems = { 0 };
+
+	assert_int_equal(load(text, 0644, &settings, &problems), -1);
+	assert_string_equal(strbuf_text(&problems.text), expected);
+	assert_int_equal(settings.uid_base, 77);
+	problems_reset(&problems);
+}
+
+static void test_all_keys(void **state)
+{
+	static const char text[] = "\xef\xbb\xbf# everything\n"
+				   "[paths]\n"
+				   "fleet_dir = /a/fleet.d\nstate_dir=/a/state\n"
+				   "run_dir: /a/run\r\n  log_dir = /a/log ; where logs go\n"
+				   "bpf_dir = /a/bpf\nlibexec_dir = /a/libexec\n"
+				   "[daemon]\nlog_level = debug\nuid_base = 500000\n"
+				   "uid_count = 1000\n"
+				   "[image] ; of images\n"
+				   "insecure_registries = localhost:5000 registry.test\n"
+				   "retries = 0\njobs = 4\n"
+				   "[vm]\nvmm = qemu\nkernel = /boot/k\nqemu = /a/qemu\n"
+				   "boot_timeout = 1m\nrestart_delay_min = 0s\n"
+				   "restart_delay_max = 5s\nrestart_reset_after = 10s\n"
+				   "[log]\nfile_size = 1MiB\nfiles = 2\nrate = 64KiB";
+	struct problems problems = { 0 };
+	struct settings settings;
+
+	(void)state;
+	if (load(text, 0640, &settings, &problems) < 0)
+		fail_msg("%s", strbuf_text(&problems.text));
+	assert_string_equal(settings.fleet_dir, "/a/fleet.d");
+	assert_string_equal(settings.state_dir, "/a/state");
+	assert_string_equal(settings.run_dir, "/a/run");
+	assert_string_equal(settings.log_dir, "/a/log");
+	assert_string_equal(settings.bpf_dir, "/a/bpf");
+	assert_string_equal(settings.libexec_dir, "/a/libexec");
+	assert_int_equal(settings.log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(settings.uid_base, 500000);
+	assert_int_equal(settings.uid_count, 1000);
+	assert_int_equal(settings.insecure_registries.count, 2);
+	assert_string_equal(settings.insecure_registries.items[1], "registry.test");
+	assert_int_equal(settings.fetch_retries, 0);
+	assert_int_equal(settings.jobs, 4);
+	assert_string_equal(settings.default_vmm, "qemu");
+	assert_string_equal(settings.default_kernel, "/boot/k");
+	assert_string_equal(settings.qemu_path, "/a/qemu");
+	assert_int_equal(settings.boot_timeout_ms, 60000);
+	assert_int_equal(settings.restart_min_ms, 0);
+	assert_int_equal(settings.restart_max_ms, 5000);
+	assert_int_equal(settings.restart_reset_ms, 10000);
+	assert_int_equal(settings.log_file_bytes, 1 << 20);
+	assert_int_equal(settings.log_files, 2);
+	assert_int_equal(settings.log_rate_bytes, 64 << 10);
+	settings_reset(&settings);
+}
+
+static void test_empty_is_defaults(void **state)
+{
+	struct problems problems = { 0 };
+	struct settings settings, defaults;
+
+	(void)state;
+	settings_defaults(&defaults);
+	assert_int_equal(load("", 0644, &settings, &problems), 0);
+	assert_string_equal(settings.fleet_dir, defaults.fleet_dir);
+	assert_int_equal(settings.boot_timeout_ms, defaults.boot_timeout_ms);
+	settings_reset(&settings);
+	settings_reset(&defaults);
+}
+
+static void test_missing(void **state)
+{
+	struct problems problems = { 0 };
+	struct settings settings;
+
+	(void)state;
+	assert_int_equal(settings_load("/nonexistent/stoker.ini", &settings, &problems), -1);
+	assert_string_equal(strbuf_text(&problems.text),
+			    "/nonexistent/stoker.ini: cannot open: No such file or directory\n");
+	problems_reset(&problems);
+}
+
+static void test_refused(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "[pahts]\nrun_dir = /r\n",
+		  "s.ini:1:2: unknown section 'pahts' (did you mean 'paths'?)\n[pahts]\n ^\n" },
+		{ "[network]\n",
+		  "s.ini:1:2: unknown section 'network' (see stoker.ini(5))\n[network]\n ^\n" },
+		{ "[vm\nvmm = qemu\n",
+		  "s.ini:1:1: a section without ']'\n[vm\n^\n"
+		  "s.ini:2:1: 'vmm' stands before any section\nvmm = qemu\n^\n" },
+		{ "[vm] x\n", "s.ini:1:6: text behind a section's name\n[vm] x\n     ^\n" },
+		{ "vmm = qemu\n", "s.ini:1:1: 'vmm' stands before any section\nvmm = qemu\n^\n" },
+		{ "[vm]\n\tkernal = auto\n",
+		  "s.ini:2:2: unknown key 'kernal' (did you mean 'kernel'?)\n"
+		  "\tkernal = auto\n\t^\n" },
+		{ "[vm]\nfleet_dir = /x\n",
+		  "s.ini:2:1: unknown key 'fleet_dir' in [vm] (see stoker.ini(5))\n"
+		  "fleet_dir = /x\n^\n" },
+		{ "[vm]\nvmm = qemu\nvmm = auto\n",
+		  "s.ini:3:1: duplicate key 'vmm' (first in line 2)\nvmm = auto\n^\n" },
+		{ "[vm]\nwhat is this\nboot_timeout = 3\n",
+		  "s.ini:2:1: neither a section nor a setting (key = value)\nwhat is this\n^\n"
+		  "s.ini:3:16: boot_timeout: '3' has no unit (write 3s for seconds)\n"
+		  "boot_timeout = 3\n               ^\n" },
+		{ "[vm]\nboot_timeout = 10ms\n",
+		  "s.ini:2:16: boot_timeout: 10ms is out of range (1000ms to 3600s)\n"
+		  "boot_timeout = 10ms\n               ^\n" },
+		{ "[paths]\nrun_dir = run\n",
+		  "s.ini:2:11: run_dir: 'run' is not an absolute path (begin it with '/')\n"
+		  "run_dir = run\n          ^\n" },
+		{ "[vm]\nvmm = firecracker\nkernel = k\n",
+		  "s.ini:2:7: vmm: 'firecracker' is not known (auto or qemu)\n"
+		  "vmm = firecracker\n      ^\n"
+		  "s.ini:3:10: kernel: 'k' is neither auto nor an absolute path\n"
+		  "kernel = k\n         ^\n" },
+		{ "[daemon]\nlog_level = loud\nuid_base = 0\n",
+		  "s.ini:2:13: log_level: 'loud' is not a level (error, warning, info or debug)\n"
+		  "log_level = loud\n            ^\n"
+		  "s.ini:3:12: uid_base: 0 is out of range (1000 to 4000000000)\n"
+		  "uid_base = 0\n           ^\n" },
+		{ "[log]\nfile_size = 1KiB\n",
+		  "s.ini:2:13: file_size: 1KiB is out of range (64KiB to 1TiB)\n"
+		  "file_size = 1KiB\n            ^\n" },
+		{ "[image]\ninsecure_registries = https://a\n",
+		  "s.ini:2:23: insecure_registries: 'https://a' is not a registry (docker.io, "
+		  "localhost:5000)\ninsecure_registries = https://a\n                      ^\n" },
+		{ "[vm]\nrestart_delay_min = 2m\n",
+		  "s.ini:2:21: restart_delay_min is larger than restart_delay_max\n"
+		  "restart_delay_min = 2m\n                    ^\n" },
+		{ "[daemon]\nuid_base = 4000000000\nuid_count = 1000000\n[vm]\nqemu =\n",
+		  "s.ini:5:7: qemu: '' is not an absolute path (begin it with '/')\n"
+		  "qemu =\n      ^\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		refused_as(cases[i][0], cases[i][1]);
+}
+
+static void test_long_line(void **state)
+{
+	struct settings settings;
+	struct problems problems = { 0 };
+	char text[1000] = "[vm]\nqemu = /";
+
+	(void)state;
+	memset(text + strlen(text), 'x', 900);
+	assert_int_equal(load(text, 0644, &settings, &problems), -1);
+	assert_int_equal(problems.count, 1);
+	assert_non_null(strstr(strbuf_text(&problems.text), "s.ini:2:1: the line is longer than"));
+	problems_reset(&problems);
+}
+
+static void test_writable(void **state)
+{
+	struct settings settings;
+	struct problems problems = { 0 };
+
+	(void)state;
+	assert_int_equal(load("", 0664, &settings, &problems), -1);
+	assert_string_equal(strbuf_text(&problems.text),
+			    "s.ini: writable by its group (chmod g-w s.ini)\n");
+	problems_reset(&problems);
+	assert_int_equal(load("", 0666, &settings, &problems), -1);
+	assert_string_equal(strbuf_text(&problems.text),
+			    "s.ini: writable by everyone (chmod go-w s.ini)\n");
+	problems_reset(&problems);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_all_keys),  cmocka_unit_test(test_empty_is_defaults),
+		cmocka_unit_test(test_missing),	  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_long_line), cmocka_unit_test(test_writable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
