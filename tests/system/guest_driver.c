@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's end of guest-boot.t: boots guests under QEMU (TCG) with the real initramfs and channel
+ * code and says in TAP what it saw. Argument: the directory that guest-boot.t prepared (base.sqfs,
+ * upper1.ext4 ..., stoker-init). eth0's tap is tap0, in the network namespace it is started in.
+ */
+#include <endian.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "guest-init/protocol.h"
+#include "guest/channel.h"
+#include "guest/initramfs.h"
+#include "loop/child.h"
+#include "vmm/kernel.h"
+
+enum { BOOT_S = 120, STEP_S = 60, TURN_MS = 200 };
+
+struct host {
+	struct loop *loop;
+	const char *dir;
+	struct kernel kernel;
+	char *base; /* the cached initramfs segment */
+	unsigned tsc_khz;
+	int tests, failed;
+};
+
+/* One VM and all that it said. */
+struct guest {
+	struct host *host;
+	const char *name;
+	struct spec *spec;
+	struct strbuf image; /* record */
+	char *socket;
+	struct child *vmm;
+	struct channel *channel;
+	struct strbuf logs[CHANNEL_INIT + 1];
+	struct channel_hello hello;
+	int hellos;
+	struct channel_exit exit;
+	bool has_exit, gone, lost;
+};
+
+/* --- TAP ------------------------------------------------------------------------------------ */
+
+static void ok(struct host *host, bool passed, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void ok(struct host *host, bool passed, const char *format, ...)
+{
+	va_list args;
+
+	host->tests++;
+	host->failed += !passed;
+	printf("%sok %d - ", passed ? "" : "not ", host->tests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	fflush(stdout);
+}
+
+static void said(struct guest *guest, enum channel_stream stream, const char *text)
+{
+	const char *all = strbuf_text(&guest->logs[stream]);
+	bool found = strstr(all, text);
+
+	ok(guest->host, found, "%s says: %.*s", guest->name, (int)strcspn(text, "\n"), text);
+	for (const char *at = all; !found && *at;) {
+		size_t length = strcspn(at, "\n");
+
+		printf("#   %.*s\n", (int)length, at);
+		at += length + (at[length] == '\n');
+	}
+}
+
+static _Noreturn void bail(const struct error *err)
+{
+	printf("Bail out! %s\n", err->text);
+	exit(1);
+}
+
+/* --- the guest's words ---------------------------------------------------------------------- */
+
+static void on_hello(void *data, const struct channel_hello *hello)
+{
+	struct guest *guest = data;
+
+	guest->hello = *hello;
+	guest->hellos++;
+	loop_stop(guest->host->loop);
+}
+
+static void on_log(void *data, enum channel_stream stream, const void *bytes, size_t length)
+{
+	struct guest *guest = data;
+
+	strbuf_add(&guest->logs[stream], bytes, length);
+	loop_stop(guest->host->loop);
+}
+
+static void on_exited(void *data, const struct channel_exit *exit)
+{
+	struct guest *guest = data;
+
+	guest->exit = *exit;
+	guest->has_exit = true;
+	loop_stop(guest->host->loop);
+}
+
+static void on_lost(void *data, const struct error *why)
+{
+	struct guest *guest = data;
+
+	(void)why;
+	guest->lost = true;
+	loop_stop(guest->host->loop);
+}
+
+static void on_gone(struct child *child, const struct child_exit *exit, void *data)
+{
+	struct guest *guest = data;
+
+	(void)exit;
+	guest->vmm = child_free(child);
+	guest->gone = true;
+	loop_stop(guest->host->loop);
+}
+
+static void on_turn(struct watch *watch, unsigned events, void *data)
+{
+	struct guest *guest = data;
+
+	(void)events;
+	watch_rearm(watch, TURN_MS);
+	loop_stop(guest->host->loop);
+}
+
+/* Runs the loop until the condition holds or the VM is gone; whether it held. */
+static bool wait_until(struct guest *guest, bool (*holds)(const struct guest *, const void *),
+		       const void *argument, unsigned seconds)
+{
+	uint64_t deadline = loop_now_ms() + seconds * 1000ULL;
+	struct watch *turn = loop_timer(guest->host->loop, TURN_MS, on_turn, guest);
+
+	while (!holds(guest, argument) && !guest->gone && loop_now_ms() < deadline)
+		loop_run(guest->host->loop);
+	watch_free(turn);
+	return holds(guest, argument);
+}
+
+static bool has_greeted(const struct guest *guest, const void *hellos)
+{
+	return guest->hellos >= *(const int *)hellos;
+}
+
+static bool has_ended(const struct guest *guest, const void *nothing)
+{
+	(void)nothing;
+	return guest->gone;
+}
+
+static bool has_printed(const struct guest *guest, const void *text)
+{
+	return strstr(strbuf_text(&guest->logs[CHANNEL_STDOUT]), text);
+}
+
+/* --- booting -------------------------------------------------------------------------------- */
+
+static unsigned measure_tsc_khz(void)
+{
+	struct timespec start, now;
+	uint64_t first, elapsed_ns;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &start);
+	first = __rdtsc();
+	do {
+		clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+		elapsed_ns = (uint64_t)(now.tv_sec - start.tv_sec) * 1000000000 +
+			     (uint64_t)now.tv_nsec - (uint64_t)start.tv_nsec;
+	} while (elapsed_ns < 200000000);
+	return (unsigned)((__rdtsc() - first) * 1000000 / elapsed_ns);
+}
+
+static void image_says(struct guest *guest, enum config_tag tag, const char *text)
+{
+	struct config_entry entry = { htole32(tag), htole32((uint32_t)strlen(text)) };
+
+	strbuf_add(&guest->image, &entry, sizeof(entry));
+	strbuf_puts(&guest->image, text);
+}
+
+static char *write_initrd(struct guest *guest)
+{
+	_cleanup_strbuf_ struct strbuf initrd = { 0 };
+	struct guest_config config = { .spec = guest->spec,
+				       .gateway4 = "169.254.1.1",
+				       .gateway6 = "fe80::1",
+				       .gateway_mac = "\x02\x53\x74\x6b\x00\xfe",
+				       .hosts = "10.20.0.77 first-peer\n",
+				       .image_record = guest->image.data,
+				       .image_record_length = guest->image.length };
+	char *path = xasprintf("%s/%s.initrd", guest->host->dir, guest->name);
+	struct error err;
+
+	if (fs_read(guest->host->base, 64 << 20, &initrd, &err) < 0 ||
+	    initramfs_config(&config, &initrd, &err) < 0 ||
+	    fs_write_atomic(path, initrd.data, initrd.length, 0600, &err) < 0)
+		bail(&err);
+	return path;
+}
+
+static void make_command(struct guest *guest, const char *upper, struct strv *argv)
+{
+	const char *dir = guest->host->dir;
+	_cleanup_free_
+	char *initrd = write_initrd(guest);
+	static const char *const fixed[] = { "/usr/bin/qemu-system-x86_64",
+					     "-nodefaults",
+					     "-no-user-config",
+					     "-display",
+					     "none",
+					     "-no-reboot",
+					     "-M",
+					     "microvm,acpi=on,pit=off,pic=off,rtc=on,"
+					     "x-option-roms=off,auto-kernel-cmdline=off",
+					     "-accel",
+					     "tcg,tb-size=32",
+					     "-cpu",
+					     "max",
+					     "-m",
+					     "160M",
+					     "-smp",
+					     "1",
+					     "-device",
+					     "virtio-serial-device",
+					     "-device",
+					     "virtserialport,chardev=ch0,name=stoker.0",
+					     "-device",
+					     "virtio-rng-device",
+					     "-netdev",
+					     "tap,id=n0,ifname=tap0,script=no,downscript=no",
+					     "-device",
+					     "virtio-net-device,netdev=n0,mac=02:00:00:00:00:01",
+					     "-device",
+					     "virtio-blk-device,drive=d0,serial=base",
+					     "-device",
+					     "virtio-blk-device,drive=d1,serial=upper" };
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
+		strv_add(argv, fixed[i]);
+	strv_add(argv, "-kernel");
+	strv_add(argv, guest->host->kernel.path);
+	strv_add(argv, "-initrd");
+	strv_add(argv, initrd);
+	strv_add(argv, "-append");
+	strv_addf(argv, "console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=%u tsc=reliable",
+		  guest->host->tsc_khz);
+	strv_add(argv, "-drive");
+	strv_addf(argv, "id=d0,file=%s/base.sqfs,format=raw,if=none,readonly=on", dir);
+	strv_add(argv, "-drive");
+	strv_addf(argv, "id=d1,file=%s/%s.ext4,format=raw,if=none", dir, upper);
+	strv_add(argv, "-serial");
+	strv_addf(argv, "file:%s/%s.console", dir, guest->name);
+	strv_add(argv, "-chardev");
+	strv_addf(argv, "socket,id=ch0,path=%s,server=on,wait=off", guest->socket);
+}
+
+static void connect_channel(struct guest *guest)
+{
+	static const struct channel_callbacks callbacks = {
+		.hello = on_hello, .log = on_log, .exited = on_exited, .lost = on_lost
+	};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct error err;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", guest->socket);
+	for (int tries = 0; connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0;
+	     tries++) {
+		if (tries == 500) {
+			error_errno(&err, errno, "connect %s", guest->socket);
+			bail(&err);
+		}
+		nanosleep(&pause, NULL);
+	}
+	guest->channel = channel_new(guest->host->loop, fd, &callbacks, guest);
+}
+
+static void boot(struct guest *guest, const char *upper)
+{
+	_cleanup_strv_ struct strv argv = { 0 };
+	struct child_options options = { 0 };
+	struct error err;
+
+	guest->socket = xasprintf("%s/%s.sock", guest->host->dir, guest->name);
+	make_command(guest, upper, &argv);
+	options.argv = argv.items;
+	options.fds = (const struct child_fd[]){ { 2, 2 } };
+	options.fd_count = 1;
+	if (child_spawn(guest->host->loop, &options, on_gone, guest, &guest->vmm, &err) < 0)
+		bail(&err);
+	connect_channel(guest);
+}
+
+static void set(char **text, const char *value)
+{
+	free(*text);
+	*text = xstrdup(value);
+}
+
+static void guest_init(struct guest *guest, struct host *host, const char *name)
+{
+	*guest = (struct guest){ .host = host, .name = name, .spec = spec_new() };
+	set(&guest->spec->name, name);
+	set(&guest->spec->hostname, name);
+	set(&guest->spec->user, "");
+	set(&guest->spec->working_dir, "");
+	set(&guest->spec->stop_signal, "");
+}
+
+static void add_address(struct guest *guest, const char *text)
+{
+	struct address_list *list = &guest->spec->addresses;
+
+	if (address_parse(text, &list->items[list->count++]) < 0)
+		abort();
+}
+
+/* Waits for the VM's end and compares the report. */
+static void ended(struct guest *guest, int kind, int code)
+{
+	struct host *host = guest->host;
+
+	ok(host, wait_until(guest, has_ended, NULL, BOOT_S), "%s: the VM ends by itself",
+	   guest->name);
+	ok(host, guest->has_exit && (int)guest->exit.kind == kind && guest->exit.code == code,
+	   "%s: exit report %d, %d", guest->name, guest->has_exit ? (int)guest->exit.kind : -1,
+	   guest->exit.code);
+}
+
+static void guest_free(struct guest *guest)
+{
+	if (guest->vmm) {
+		child_kill(guest->vmm, 9);
+		wait_until(guest, has_ended, NULL, STEP_S);
+	}
+	channel_free(guest->channel);
+	unlink(guest->socket);
+	free(guest->socket);
+	spec_free(guest->spec);
+	strbuf_reset(&guest->image);
+	for (size_t i = 0; i <= CHANNEL_INIT; i++)
+		strbuf_reset(&guest->logs[i]);
+}
+
+/* The number behind the first or the last "tick " of the output; 0: none. */
+static long find_tick(const struct guest *guest, bool last)
+{
+	const char *at = strstr(strbuf_text(&guest->logs[CHANNEL_STDOUT]), "tick ");
+	long number = 0;
+
+	while (at) {
+		number = strtol(at + 5, NULL, 10);
+		at = last ? strstr(at + 5, "tick ") : NULL;
+	}
+	return number;
+}
+
+static bool runs(const char *command)
+{
+	return system(command) == 0;
+}
+
+/* --- the tests ------------------------------------------------------------------------------ */
+
+static void manifest_command(struct guest *guest, const char *script)
+{
+	guest->spec->has_entrypoint = true;
+	strv_add(&guest->spec->entrypoint, "sh");
+	guest->spec->has_command = true;
+	strv_add(&guest->spec->command, "-c");
+	strv_add(&guest->spec->command, script);
+}
+
+/* What the manifest says, two addresses, syslog, peers, a daemon that restarts, a graceful stop. */
+static void test_manifest(struct host *host)
+{
+	static const char script[] =
+		"echo \"id $(id -u):$(id -g) $(id -G) home $HOME pwd $PWD\"\n"
+		"echo \"env $FROM_IMAGE $FROM_MANIFEST $BOTH $HOSTNAME $PATH\"\n"
+		"echo \"name $(hostname) $(cat /etc/hostname)\"\n"
+		"cat /etc/hosts; cat /etc/resolv.conf; cat /proc/mounts\n"
+		"ip -o addr show eth0; ip route; ip -6 route\n"
+		"echo \"fds $(ls /proc/self/fd | tr '\\n' ' ')\"\n"
+		"grep -E 'Sig(Blk|Ign)' /proc/self/status | tr '\\n\\t' '  '; echo\n"
+		"cat /proc/self/cgroup; ls -A /stoker /modules 2>&1\n"
+		"echo \"session $(cut -d' ' -f6 /proc/self/stat) $$\"\n"
+		"echo to-stderr >&2; echo through-dev >/dev/stderr\n"
+		"logger -t tester -p daemon.warning 'a syslog line'\n"
+		"echo written >/kept && cat /kept\n"
+		"trap 'echo got TERM; exit 7' TERM\n"
+		"n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.2 & wait $!\n"
+		"grep -q second-peer /etc/hosts && echo peers $(grep -c peer /etc/hosts); done\n";
+	struct guest guest;
+	int one = 1, two = 2;
+	long tick;
+
+	guest_init(&guest, host, "manifest");
+	image_says(&guest, CONFIG_ENTRYPOINT, "/not/there");
+	image_says(&guest, CONFIG_COMMAND, "nor this");
+	image_says(&guest, CONFIG_ENVIRONMENT, "FROM_IMAGE=image");
+	image_says(&guest, CONFIG_ENVIRONMENT, "BOTH=image");
+	manifest_command(&guest, script);
+	strv_add(&guest.spec->environment, "BOTH=manifest");
+	strv_add(&guest.spec->environment, "FROM_MANIFEST=two words");
+	strv_add(&guest.spec->dns, "192.0.2.53");
+	strv_add(&guest.spec->extra_hosts, "extra=192.0.2.9");
+	set(&guest.spec->user, "app");
+	set(&guest.spec->working_dir, "/made/for/it");
+	add_address(&guest, "10.20.0.10");
+	add_address(&guest, "fd00:20::a");
+	boot(&guest, "upper1");
+
+	ok(host, wait_until(&guest, has_greeted, &one, BOOT_S), "manifest: hello");
+	ok(host, guest.hello.workload_running && guest.hello.boot_us, "manifest: runs since %.2f s",
+	   (double)guest.hello.boot_us / 1e6);
+	wait_until(&guest, has_printed, "tick 2", STEP_S);
+	said(&guest, CHANNEL_STDOUT, "id 1000:1000 1000 2000 home /home/app pwd /made/for/it\n");
+	said(&guest, CHANNEL_STDOUT,
+	     "env image two words manifest manifest "
+	     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
+	said(&guest, CHANNEL_STDOUT, "name manifest manifest\n");
+	said(&guest, CHANNEL_STDOUT,
+	     "10.20.0.10 manifest\nfd00:20::a manifest\n"
+	     "192.0.2.9 extra\n10.20.0.77 first-peer\n# stoker: end\n"
+	     "192.0.2.1 of-the-image\n");
+	said(&guest, CHANNEL_STDOUT, "nameserver 192.0.2.53\n");
+	said(&guest, CHANNEL_STDOUT, "inet 10.20.0.10/32");
+	said(&guest, CHANNEL_STDOUT, "inet6 fd00:20::a/128");
+	said(&guest, CHANNEL_STDOUT, "default via 169.254.1.1 dev eth0");
+	said(&guest, CHANNEL_STDOUT, "default via fe80::1 dev eth0");
+	said(&guest, CHANNEL_STDOUT, "cgroup2 /sys/fs/cgroup cgroup2 ");
+	said(&guest, CHANNEL_STDOUT, "mqueue /dev/mqueue mqueue ");
+	said(&guest, CHANNEL_STDOUT, "fds 0 1 2 3 \n");
+	said(&guest, CHANNEL_STDOUT,
+	     "SigBlk: 0000000000000000 SigIgn: 0000000000000000 \n0::/workload\n");
+	said(&guest, CHANNEL_STDOUT, "ls: /modules: No such file or directory\n");
+	said(&guest, CHANNEL_STDERR, "to-stderr\nthrough-dev\n");
+	said(&guest, CHANNEL_SYSLOG, "daemon.warning tester: a syslog line\n");
+	ok(host, runs("busybox ping -c 1 -W 10 10.20.0.10 >/dev/null"), "manifest: answers IPv4");
+	ok(host, runs("busybox ping6 -c 1 -W 10 fd00:20::a >/dev/null"), "manifest: answers IPv6");
+
+	/* A daemon that ends and starts again: what was printed meanwhile is not lost. */
+	channel_free(guest.channel);
+	tick = find_tick(&guest, true);
+	strbuf_reset(&guest.logs[CHANNEL_STDOUT]);
+	sleep(1);
+	connect_channel(&guest);
+	ok(host, wait_until(&guest, has_greeted, &two, STEP_S), "manifest: hello to the next host");
+	channel_hosts(guest.channel, "10.20.0.78 second-peer\n");
+	ok(host, wait_until(&guest, has_printed, "peers 1\n", STEP_S),
+	   "manifest: peers were replaced");
+	/* One may have been on its way to the host that went. */
+	ok(host, find_tick(&guest, false) && find_tick(&guest, false) <= tick + 2,
+	   "manifest: tick %ld follows tick %ld", find_tick(&guest, false), tick);
+
+	channel_stop(guest.channel, 0, 30000);
+	ended(&guest, CHANNEL_EXITED, 7);
+	said(&guest, CHANNEL_STDOUT, "got TERM\n");
+	guest_free(&guest);
+}
+
+/* What the image says, a read-only root, a workload that has to be killed. */
+static void test_image(struct host *host)
+{
+	static const char script[] = "id; pwd; echo $0-$1; touch /x || echo sealed\n"
+				     "touch /scratch/y /tmp/z && echo scratch; mkdir /scratch/m\n"
+				     "cat /etc/hosts | head -n 3; cat /run/kept\n"
+				     "trap '' TERM USR1; echo ready; while :; do sleep 1; done";
+	struct guest guest;
+	int one = 1;
+
+	guest_init(&guest, host, "image");
+	image_says(&guest, CONFIG_ENTRYPOINT, "sh");
+	image_says(&guest, CONFIG_ENTRYPOINT, "-c");
+	image_says(&guest, CONFIG_COMMAND, script);
+	image_says(&guest, CONFIG_COMMAND, "zero");
+	image_says(&guest, CONFIG_COMMAND, "one");
+	image_says(&guest, CONFIG_USER, "1234:staff");
+	image_says(&guest, CONFIG_WORKING_DIR, "/etc");
+	image_says(&guest, CONFIG_STOP_SIGNAL, "SIGUSR1");
+	guest.spec->read_only = true;
+	strv_add(&guest.spec->tmpfs, "/scratch");
+	add_address(&guest, "10.20.0.11");
+	boot(&guest, "upper2");
+	ok(host, wait_until(&guest, has_greeted, &one, BOOT_S), "image: hello");
+	wait_until(&guest, has_printed, "ready", STEP_S);
+	said(&guest, CHANNEL_STDOUT, "uid=1234 gid=2000(staff)");
+	said(&guest, CHANNEL_STDOUT, "/etc\nzero-one\nsealed\nscratch\n");
+	said(&guest, CHANNEL_STDOUT, "the image put this here\n");
+	said(&guest, CHANNEL_STDERR, "touch: /x: Read-only file system\n");
+	/* The block of /etc/hosts is written even so. */
+	channel_hosts(guest.channel, "10.20.0.79 third-peer\n");
+	channel_stop(guest.channel, 0, 500);
+	ended(&guest, CHANNEL_SIGNALLED, 9);
+	guest_free(&guest);
+}
+
+/* What cannot run is a report with its reason, not a panic. */
+static void test_missing(struct host *host)
+{
+	struct guest guest;
+
+	guest_init(&guest, host, "missing");
+	guest.spec->has_command = true;
+	strv_add(&guest.spec->command, "no-such-program");
+	boot(&guest, "upper3");
+	ended(&guest, CHANNEL_INIT_ERROR, 0);
+	ok(host,
+	   !strcmp(guest.exit.message,
+		   "cannot run 'no-such-program': not found in the image's PATH "
+		   "(/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:"
+		   "/bin)"),
+	   "missing: message \"%s\"", guest.exit.message);
+	ok(host, guest.hellos == 1 && !guest.hello.workload_running,
+	   "missing: hello says that nothing runs");
+	guest_free(&guest);
+}
+
+/* Memory runs out; and output that nobody reads until the end is whole nevertheless. */
+static void test_memory(struct host *host)
+{
+	struct guest guest;
+	size_t lines = 0;
+
+	guest_init(&guest, host, "memory");
+	manifest_command(&guest, "seq 100000; "
+				 "exec awk 'BEGIN { for (;;) a[n++] = sprintf(\"%4000s\", n) }'");
+	boot(&guest, "upper4");
+	ended(&guest, CHANNEL_OOM, 9);
+	for (const char *at = strbuf_text(&guest.logs[CHANNEL_STDOUT]); *at; at++)
+		lines += *at == '\n';
+	ok(host, lines == 100000, "memory: %zu lines of output arrived", lines);
+	said(&guest, CHANNEL_KERNEL, "Out of memory");
+	guest_free(&guest);
+}
+
+int main(int argc, char **argv)
+{
+	struct host host = { .tsc_khz = measure_tsc_khz() };
+	_cleanup_free_
+	char *init = NULL;
+	struct error err;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: guest_driver DIRECTORY (see guest-boot.t)\n");
+		return 2;
+	}
+	host.dir = argv[1];
+	init = xasprintf("%s/stoker-init", host.dir);
+	host.loop = loop_new(&err);
+	if (!host.loop ||
+	    kernel_resolve("auto", host.dir, "/boot", "/lib/modules", &host.kernel, &err) < 0 ||
+	    initramfs_base(init, &host.kernel.modules, host.dir, &host.base, &err) < 0)
+		bail(&err);
+	test_manifest(&host);
+	test_image(&host);
+	test_missing(&host);
+	test_memory(&host);
+	printf("1..%d\n", host.tests);
+	kernel_reset(&host.kernel);
+	free(host.base);
+	loop_free(host.loop);
+	return host.failed ? 1 : 0;
+}
