@@ -207,6 +207,16 @@ static int adopt_slot(struct roster *roster, uint32_t slot, struct strv *taps, s
 	return 0;
 }
 
+/* Upper layers lose their names as soon as they are made; one that still has a name belongs to a
+ * start that never was finished. */
+static int drop_unfinished_disks(const struct roster *roster, struct error *err)
+{
+	_cleanup_free_
+	char *path = xasprintf("%s/disks", roster->settings->state_dir);
+
+	return fs_remove_tree(path, err);
+}
+
 static int adopt_all(struct roster *roster, struct error *err)
 {
 	_cleanup_free_
@@ -216,7 +226,7 @@ static int adopt_all(struct roster *roster, struct error *err)
 	int result = 0;
 	DIR *dir;
 
-	if (fs_mkdir_p(path, 0700, err) < 0)
+	if (drop_unfinished_disks(roster, err) < 0 || fs_mkdir_p(path, 0700, err) < 0)
 		return -1;
 	dir = opendir(path);
 	if (!dir)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,11 +99,16 @@ static int seal_other_fds(const struct child_options *options, struct error *err
 	return 0;
 }
 
-static int become(const struct child_options *options, int *report_fd, struct error *err)
+static int become(const struct child_options *options, pid_t parent, int *report_fd,
+		  struct error *err)
 {
 	static char *const no_environment[] = { NULL };
 
 	reset_signals();
+	/* A later daemon finds strays by their uid, so until this process has one of its own it
+	 * must not outlive us. The change of uid clears the setting again (prctl(2)). */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		return error_set(err, "the daemon is gone");
 	/* A session of its own: a SIGHUP to the daemon's process group must not reach it. */
 	if (setsid() < 0)
 		return error_errno(err, errno, "setsid");
@@ -197,12 +203,12 @@ static int await_exec(int fd, struct error *err)
 	return -1;
 }
 
-static void run_child(const struct child_options *options, int report_fd)
+static void run_child(const struct child_options *options, pid_t parent, int report_fd)
 {
 	struct error err = { 0 };
 	ssize_t n;
 
-	become(options, &report_fd, &err);
+	become(options, parent, &report_fd, &err);
 	n = write(report_fd, &err, sizeof(err));
 	_exit(n == (ssize_t)sizeof(err) ? 127 : 126);
 }
@@ -232,7 +238,7 @@ int child_spawn(struct loop *loop, const struct child_options *options, child_fn
 	int read_end = -1, write_end = -1, pidfd = -1;
 	uint64_t start_time = 0;
 	int ends[2];
-	pid_t pid;
+	pid_t parent, pid;
 
 	if (options->fd_count > CHILD_FDS_MAX)
 		return error_set(err, "more than %d descriptors for one process", CHILD_FDS_MAX);
@@ -240,11 +246,12 @@ int child_spawn(struct loop *loop, const struct child_options *options, child_fn
 		return error_errno(err, errno, "pipe");
 	read_end = ends[0];
 	write_end = ends[1];
+	parent = getpid();
 	pid = fork_quietly();
 	if (pid < 0)
 		return error_errno(err, errno, "fork");
 	if (pid == 0)
-		run_child(options, write_end);
+		run_child(options, parent, write_end);
 	close(take_fd(&write_end));
 	if (await_exec(read_end, err) < 0 || (pidfd = open_pidfd(pid, err)) < 0 ||
 	    read_start_time(pid, &start_time, err) < 0) {

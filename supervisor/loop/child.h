@@ -43,8 +43,8 @@ struct child_options {
 	void *setup_data;
 };
 
-/* Starts it in a session of its own, all signals at their defaults and unblocked. A failed setup or
- * exec is an error here, not an exit later. */
+/* Starts it in a session of its own; one that keeps our uid ends when we do. All signals at their
+ * defaults and unblocked. A failed setup or exec is an error here, not an exit later. */
 int child_spawn(struct loop *loop, const struct child_options *options, child_fn *fn, void *data,
 		struct child **ret, struct error *err);
 
