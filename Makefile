@@ -55,6 +55,7 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 .PHONY: all deps check check-unit check-system check-asan check-law check-format demo install \
 	uninstall clean help
 
