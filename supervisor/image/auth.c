@@ -130,7 +130,7 @@ char *auth_token_url(const struct auth_challenge *challenge, const char *reposit
 		     struct error *err)
 {
 	_cleanup_free_
-	char *realm = http_url_resolve(challenge->realm, "", err);
+	char *realm = http_url_resolve(challenge->realm, challenge->realm, err);
 	_cleanup_free_
 	char *scope = xasprintf("repository:%s:pull", repository);
 	struct strbuf url = { 0 };
