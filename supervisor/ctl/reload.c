@@ -19,20 +19,22 @@ static void print_plan(struct reload *reload, FILE *out)
 
 static void count_result(struct reload *reload, const json_t *instance)
 {
+	const char *name = json_string_or(instance, "name", "?");
 	const char *phase = json_string_or(instance, "phase", "");
+	const char *message = json_string_or(instance, "message", "");
+	_cleanup_strbuf_ struct strbuf text = { 0 };
 
 	reload->touched++;
 	if (strcmp(phase, "failed") != 0 && strcmp(phase, "backoff") != 0)
 		return;
 	reload->bad++;
-	fputs("stokerctl: ", stderr);
-	print_text(stderr, json_string_or(instance, "name", "?"));
-	fprintf(stderr, " is in %s", phase);
-	if (*json_string_or(instance, "message", "")) {
-		fputs(": ", stderr);
-		print_text(stderr, json_string_or(instance, "message", ""));
-	}
-	fputs(" (stokerctl logs shows what it said)\n", stderr);
+	strbuf_printf(&text, "stokerctl: %s: %s, ", name, phase);
+	print_reason(&text, instance);
+	if (*message)
+		strbuf_printf(&text, ": %s\n", message);
+	else
+		strbuf_printf(&text, " (see: stokerctl logs %s)\n", name);
+	print_text(stderr, strbuf_text(&text));
 }
 
 static void on_answer(void *data, const char *key, const json_t *value)

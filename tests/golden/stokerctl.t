@@ -1,0 +1,292 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+#
+# stokerctl as an operator sees it: the exact text and exit code of every command, against a daemon
+# made of canned answers, and of every way to get the command line wrong.
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+use IO::Socket::UNIX;
+use Test::More;
+
+my $tree  = abs_path(dirname(__FILE__) . '/../..');
+my $build = $ENV{STOKER_BUILD} // "$tree/build";
+my $ctl   = "$build/stokerctl";
+my $dir   = tempdir('stoker-ctl-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+my $sock  = "$dir/control.sock";
+
+delete @ENV{qw(NO_COLOR)};
+$ENV{LC_ALL} = 'C';
+
+sub slurp {
+	my ($path) = @_;
+	local $/;
+	open(my $in, '<', $path) or die "$path: $!\n";
+	return scalar(<$in>) // '';
+}
+
+# Exit code, standard output, standard error.
+sub run {
+	my (@args) = @_;
+	my $pid = fork() // die "fork: $!\n";
+	if (!$pid) {
+		open(STDOUT, '>', "$dir/out") or die;
+		open(STDERR, '>', "$dir/err") or die;
+		exec($ctl, @args) or die "$ctl: $!\n";
+	}
+	waitpid($pid, 0);
+	return ($? >> 8, slurp("$dir/out"), slurp("$dir/err"));
+}
+
+# The same, with a daemon that answers any request with these lines; also what it was asked.
+sub run_with {
+	my ($answer, @args) = @_;
+
+	unlink($sock);
+	my $listener = IO::Socket::UNIX->new(Local => $sock, Listen => 1) or die "$sock: $!\n";
+	my $daemon = fork() // die "fork: $!\n";
+	if (!$daemon) {
+		my $client = $listener->accept();
+		my $request = <$client>;
+		print $client $answer;
+		close($client);
+		open(my $out, '>', "$dir/request") or die;
+		print $out $request;
+		close($out);
+		# Not exit(): that would run the test's own end blocks.
+		require POSIX;
+		POSIX::_exit(0);
+	}
+	close($listener);
+	my @result = run('-s', $sock, @args);
+	waitpid($daemon, 0);
+	return (@result, slurp("$dir/request"));
+}
+
+sub check {
+	my ($name, $answer, $args, $want_code, $want_out, $want_err, $want_request) = @_;
+	my ($code, $out, $err, $request) = run_with($answer, @$args);
+
+	is($code, $want_code, "$name: exit code");
+	is($out, $want_out, "$name: output");
+	is($err, $want_err, "$name: errors");
+	is($request, "$want_request\n", "$name: request");
+}
+
+my $done = qq({"done":true}\n);
+my $web = '"name":"acme/web","phase":"running","reason":"none","message":"",'
+	. '"image":"docker.io/library/nginx:1.27@sha256:00","vmm":"qemu (tcg)","pid":4711,'
+	. '"restarts":0,"running_ms":312000,"next_start_ms":0,"boot_ms":900,"slot":1,'
+	. '"tap":"stk1","mac":"02:00:00:00:00:01","addresses":["10.20.0.10","fd00:20::a"],'
+	. '"cpus":1,"memory_bytes":268435456,"labels":["a=b","c=d"],"progress_stage":"",'
+	. '"progress_done":0,"progress_total":0,"log_dropped_bytes":0';
+my $job = '"name":"acme/job","phase":"backoff","reason":"exited","exit_code":3,'
+	. '"message":"","image":"registry.example.com/teams/acme/batch/worker-of-the-night:2026.11",'
+	. '"pid":0,"restarts":12,"running_ms":0,"next_start_ms":51200,"tap":"","addresses":[],'
+	. '"cpus":2,"memory_bytes":805306368,"labels":[],"log_dropped_bytes":1536';
+my $new = '"name":"acme/new","phase":"fetching","reason":"none","message":"",'
+	. '"image":"docker.io/library/redis:7","progress_stage":"download","progress_done":30,'
+	. '"progress_total":120,"restarts":0,"addresses":["10.20.0.11"]';
+
+# --- status ---------------------------------------------------------------------------------------
+
+check('status', qq({"daemon":{"version":"0.1.0","pid":99,"uptime_ms":7500000,"refusal":null}}\n)
+	. qq({"instance":{$job}}\n{"instance":{$new}}\n{"instance":{$web}}\n) . $done,
+	['status'], 0, <<'OUT', '', '{"command":"status"}');
+stokerd 0.1.0, pid 99, up 2h05m
+NAME      PHASE     REASON        UPTIME  RESTARTS  PID   TAP   ADDRESSES      IMAGE
+acme/job  backoff   exited 3      in 51s  12                                   ..f-the-night:2026.11
+acme/new  fetching  download 25%          0                     10.20.0.11     redis:7
+acme/web  running                 5m12s   0         4711  stk1  10.20.0.10 +1  nginx:1.27
+OUT
+
+check('status after a refused reload',
+	qq({"daemon":{"version":"0.1.0","pid":9,"uptime_ms":999,"refusal":"a.yaml:1:1: wrong\\n"}}\n)
+	. $done, ['status'], 0, <<'OUT', '', '{"command":"status"}');
+stokerd 0.1.0, pid 9, up 999ms
+the last reload was refused, the fleet from before it runs on:
+a.yaml:1:1: wrong
+no instances (manifests go to fleet.d, then: stokerctl reload)
+OUT
+
+check('status of one', qq({"daemon":{}}\n{"instance":{$web}}\n) . $done,
+	['status', 'acme/web'], 0, <<'OUT', '', '{"command":"status","name":"acme/web"}');
+name       acme/web
+phase      running
+running    5m12s
+booted in  900ms
+image      docker.io/library/nginx:1.27@sha256:00
+cpus       1
+memory     256MiB
+addresses  10.20.0.10
+           fd00:20::a
+mac        02:00:00:00:00:01
+tap        stk1
+vmm        qemu (tcg)
+pid        4711
+labels     a=b
+           c=d
+OUT
+
+check('status of one that failed', qq({"instance":{$job}}\n) . $done,
+	['status', 'acme/job'], 0, <<'OUT', '', '{"command":"status","name":"acme/job"}');
+name       acme/job
+phase      backoff
+reason     exited 3
+starts in  51s
+restarts   12
+image      registry.example.com/teams/acme/batch/worker-of-the-night:2026.11
+cpus       2
+memory     768MiB
+log lost   1.5KiB
+OUT
+
+{
+	my ($code, $out) = run_with(qq({"daemon":{"pid":9}}\n{"instance":{$web}}\n) . $done,
+		'status', '--json');
+	is($code, 0, 'status --json: exit code');
+	like($out, qr/\A\{\n  "daemon": \{\n    "pid": 9\n  \},\n  "instances": \[\n    \{\n/,
+		'status --json: shape');
+	like($out, qr/"phase": "running"/, 'status --json: content');
+}
+
+{
+	# Lines stay within 100 columns, whatever is in them.
+	my $long = $web =~ s/"reason":"none"/"reason":"vmm-killed","exit_signal":9/r;
+	$long =~ s/nginx:1.27/some-registry-of-a-long-name\/some-image-of-a-long-name:and-a-tag/;
+	$long =~ s/10.20.0.10/fd00:1234:5678:9abc:def0:1234:5678:9abc/;
+	my ($code, $out) = run_with(qq({"daemon":{}}\n{"instance":{$long}}\n) . $done, 'status');
+	my @long = grep { length > 100 } split(/\n/, $out);
+	is("@long", '', 'no line of the table is longer than 100 columns');
+	like($out, qr/vmm-killed SIGKILL/, 'a signal has its name');
+}
+
+# --- plan, reload ---------------------------------------------------------------------------------
+
+check('plan', qq({"text":"create   acme/web\\n1 to create\\n"}\n) . $done, ['plan'], 0,
+	"create   acme/web\n1 to create\n", '', '{"command":"plan"}');
+check('plan of invalid manifests',
+	qq({"text":"a.yaml:1:1: wrong\\n"}\n{"error":"the manifests are not valid"}\n), ['plan'], 1,
+	'', "a.yaml:1:1: wrong\nstokerctl: the manifests are not valid\n", '{"command":"plan"}');
+
+check('reload', qq({"text":"create acme/web\\n"}\n)
+	. qq({"event":{"name":"acme/web","phase":"booting","reason":"none","message":""}}\n)
+	. qq({"dropped":3}\n)
+	. qq({"event":{"name":"acme/web","phase":"running","reason":"none","message":""}}\n)
+	. qq({"result":{$web}}\n{"done":true,"settled":true}\n), ['reload'], 0, <<'OUT', '',
+create acme/web
+acme/web  booting
+(3 changes not shown)
+acme/web  running
+OUT
+	'{"command":"reload","timeout_ms":300000}');
+check('reload with a failure', qq({"text":"p\\n"}\n)
+	. qq({"result":{"name":"acme/web","phase":"failed","reason":"image-error","message":"no such image"}}\n)
+	. qq({"result":{$web}}\n{"result":{$job}}\n{"done":true,"settled":true}\n),
+	['reload', '--timeout=5'], 1,
+	"p\n", "stokerctl: acme/web: failed, image-error: no such image\n"
+	. "stokerctl: acme/job: backoff, exited 3 (see: stokerctl logs acme/job)\n"
+	. "stokerctl: 2 of 3 changed instances do not run\n",
+	'{"command":"reload","timeout_ms":5000}');
+check('reload that does not settle', qq({"text":""}\n{"done":true,"settled":false}\n),
+	['-t', '2', 'reload'], 1, '',
+	"stokerctl: not settled after 2 s (it goes on: stokerctl status)\n",
+	'{"command":"reload","timeout_ms":2000}');
+check('reload without waiting', qq({"text":"p\\n"}\n{"done":true,"settled":false}\n),
+	['reload', '-t0'], 0, "p\n", '', '{"command":"reload","timeout_ms":0}');
+
+# --- logs, guard, events, restart, version --------------------------------------------------------
+
+check('logs', qq({"log":"one\\n"}\n{"gap":true}\n{"log":"t\\u001b[2Jwo\\u009b\\n"}\n) . $done,
+	['logs', '-n5', 'acme/web'], 0, "one\nt?[2Jwo?\n",
+	"stokerctl: lines are missing here (rotated away before they were read)\n",
+	'{"command":"logs","name":"acme/web","follow":false,"lines":5}');
+check('logs -fn', $done, ['logs', '-fn', '0', 'acme/web'], 0, '', '',
+	'{"command":"logs","name":"acme/web","follow":true,"lines":0}');
+check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":1536,"counters":['
+	. '{"name":"accept","packets":41,"drop":false},{"name":"source-mac","packets":7,"drop":true}'
+	. qq(]}}\n) . $done, ['guard', 'acme/web'], 0, <<'OUT', '', '{"command":"guard","name":"acme/web"}');
+acme/web: guard attached by tcx, 1.5KiB accepted from the guest
+VERDICT       PACKETS  REASON
+pass               41  accept
+drop                7  source-mac
+OUT
+check('events', '{"event":{"number":1,"time":"2026-11-23T12:00:00Z","name":"a/b","phase":"backoff",'
+	. qq("reason":"signalled","exit_signal":11,"message":"m"}}\n) . $done, ['events', '-f'], 0,
+	"2026-11-23T12:00:00Z  a/b  backoff  signalled SIGSEGV  m\n", '',
+	'{"command":"events","follow":true}');
+check('restart', $done, ['restart', 'a/b'], 0, '', '', '{"command":"restart","name":"a/b"}');
+check('restart of a stranger', qq({"error":"there is no instance 'a/b'"}\n), ['restart', 'a/b'], 1,
+	'', "stokerctl: there is no instance 'a/b'\n", '{"command":"restart","name":"a/b"}');
+{
+	my ($code, $out) = run_with(qq({"version":"9.9"}\n) . $done, 'version');
+	is($code, 0, 'version: exit code');
+	like($out, qr/\Astokerctl \S+\nstokerd   9\.9\n\z/, 'version: both');
+}
+
+# --- daemons that misbehave -----------------------------------------------------------------------
+
+check('cut short', qq({"log":"one\\n"}\n), ['logs', 'a/b'], 1, "one\n",
+	"stokerctl: stokerd closed the connection before it was done (it was stopped, or its log says "
+	. "why)\n", '{"command":"logs","name":"a/b","follow":false,"lines":100}');
+check('no object', "[1]\n", ['plan'], 1, '',
+	"stokerctl: stokerd answered with something else than an object\n", '{"command":"plan"}');
+check('wrong types', qq({"text":7,"more":[]}\n{"text":null}\n) . $done, ['plan'], 0, '', '',
+	'{"command":"plan"}');
+
+# --- no daemon ------------------------------------------------------------------------------------
+
+sub check_usage {
+	my ($args, $want_code, $want_err) = @_;
+	my ($code, $out, $err) = run(@$args);
+
+	is($err, $want_err, "stokerctl @$args");
+	is($code, $want_code, "stokerctl @$args: exit code");
+}
+
+unlink($sock);
+check_usage(['-s', $sock, 'status'], 1, "stokerctl: cannot reach stokerd at $sock: "
+	. "No such file or directory (is it running? systemctl status stokerd)\n");
+my $dead = IO::Socket::UNIX->new(Local => $sock, Listen => 1) or die "$sock: $!\n";
+close($dead);
+check_usage(['-s', $sock, 'status'], 1, "stokerctl: cannot reach stokerd at $sock: "
+	. "Connection refused (is it running? systemctl status stokerd)\n");
+check_usage(['-s', '/' . 'x' x 200, 'status'], 1, 'stokerctl: /' . 'x' x 200
+	. ": too long for the name of a socket\n");
+
+my $try = "Try 'stokerctl help'.\n";
+check_usage(['stats'], 2, "stokerctl: unknown command 'stats' (did you mean 'status'?)\n$try");
+check_usage(['frobnicate'], 2, "stokerctl: unknown command 'frobnicate'\n$try");
+check_usage(['status', '--jsn'], 2,
+	"stokerctl: unknown option '--jsn' (did you mean '--json'?)\n$try");
+check_usage(['status', '-x'], 2, "stokerctl: unknown option '-x'\n$try");
+check_usage(['status', 'a', 'b'], 2, "stokerctl: 'status' does not know what to do with 'b' "
+	. "(usage: stokerctl status [--json] [VM])\n$try");
+check_usage(['logs'], 2, "stokerctl: 'logs' needs the name of a VM "
+	. "(usage: stokerctl logs [-f] [-n LINES] VM)\n$try");
+check_usage(['logs', '-n', '-1', 'a/b'], 2,
+	"stokerctl: --lines -1: not a number from 0 to 100000\n$try");
+check_usage(['logs', '-n'], 2, "stokerctl: --lines needs a value (LINES)\n$try");
+check_usage(['plan', '-f'], 2, "stokerctl: 'plan' takes no --follow (usage: stokerctl plan)\n$try");
+check_usage(['status', '--json=yes'], 2, "stokerctl: --json takes no value\n$try");
+check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do with '-f' "
+	. "(usage: stokerctl plan)\n$try");
+
+{
+	my ($code, $out, $err) = run('help');
+	is($code, 0, 'help: exit code');
+	is($err, '', 'help: nothing on standard error');
+	is_deeply([grep { length > 100 } split(/\n/, $out)], [], 'help fits the screen');
+	# Every command of the program is in the manual, and the other way round.
+	my @commands = sort $out =~ m/^  ([a-z]+) .*$/mg;
+	my %documented = map { $_ => 1 } slurp("$tree/man/stokerctl.8") =~ m/^\.It Cm ([a-z]+)/mg;
+	is_deeply(\@commands, [sort keys %documented], 'stokerctl(8) has exactly these commands');
+	($code, $out, $err) = run();
+	is($code, 2, 'no command is wrong usage');
+	is($out, '', 'and then help is an error message');
+	is(system("$ctl help >/dev/full 2>/dev/null") >> 8, 1, 'a full disk does not pass unnoticed');
+}
+
+done_testing();
