@@ -8,7 +8,9 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <iconv.h>
 #include <inttypes.h>
+#include <langinfo.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -24,6 +26,17 @@ struct reader {
 	bool failed;
 	bool at_end;
 };
+
+/* libarchive asks iconv to turn names of extended headers into the locale's encoding; libc then
+ * reads its table of encodings, once. */
+int layers_prepare(struct error *err)
+{
+	iconv_t conversion = iconv_open(nl_langinfo(CODESET), "UTF-8");
+
+	if (conversion != (iconv_t)-1)
+		iconv_close(conversion);
+	return source_prepare(err);
+}
 
 /* --- the stream under libarchive ---------------------------------------------------------------
  */

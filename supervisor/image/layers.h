@@ -14,8 +14,12 @@
 #include "image/tree.h"
 
 #define LAYERS_BYTES_MAX (32ULL << 30) /* uncompressed, of all layers */
+#define LAYERS_FILES_MAX (64ULL << 30) /* contents of the files that are left, holes included */
 
 enum { LAYERS_ENTRIES_MAX = 2000000 }; /* of all layers */
+
+/* Loads what libc and libraries load on first use, before files are out of reach. */
+int layers_prepare(struct error *err);
 
 /* What the layers so far have used up. */
 struct layers_budget {

@@ -7,6 +7,7 @@
 #include "image/source.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -62,6 +63,18 @@ static EVP_MD_CTX *hash_new(void)
 		return hash;
 	EVP_MD_CTX_free(hash);
 	return NULL;
+}
+
+int source_prepare(struct error *err)
+{
+	EVP_MD_CTX *hash = NULL;
+
+	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1)
+		hash = hash_new();
+	if (!hash)
+		return error_set(err, "cannot set up SHA-256");
+	EVP_MD_CTX_free(hash);
+	return 0;
 }
 
 static int hash_end(EVP_MD_CTX *hash, char ret[DIGEST_HEX + 1], struct error *err)

@@ -29,6 +29,9 @@ struct layer_blob {
 
 struct source;
 
+/* Lets libcrypto load what it loads on first use, before files are out of reach. */
+int source_prepare(struct error *err);
+
 /* Starts the thread. More than max_bytes of output is an error, later, by source_read. */
 int source_open(const struct layer_blob *blob, uint64_t max_bytes, struct source **ret,
 		struct error *err);

@@ -285,6 +285,44 @@ struct tree_node *tree_next(const struct tree_node *node)
 	return node ? node->next : NULL;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	const struct tree_node *const *left = a, *const *right = b;
+
+	return strcmp((*left)->name, (*right)->name);
+}
+
+static void sort_directory(struct tree_inode *inode)
+{
+	struct tree_node **nodes, **link = &inode->directory.first, *previous = NULL;
+	size_t count = inode->directory.count;
+
+	if (count < 2)
+		return;
+	nodes = xcalloc(count, sizeof(*nodes));
+	for (size_t i = 0; i < count; i++) {
+		nodes[i] = *link;
+		link = &(*link)->next;
+	}
+	qsort(nodes, count, sizeof(struct tree_node *), compare_names);
+	link = &inode->directory.first;
+	for (size_t i = 0; i < count; i++) {
+		*link = nodes[i];
+		nodes[i]->previous = previous;
+		previous = nodes[i];
+		link = &nodes[i]->next;
+	}
+	*link = NULL;
+	free(nodes);
+}
+
+void tree_sort(struct tree *tree)
+{
+	for (struct tree_node *node = tree->root; node; node = tree_next(node))
+		if (tree_is_directory(node))
+			sort_directory(node->inode);
+}
+
 /* --- targets and attributes --------------------------------------------------------------------
  */
 

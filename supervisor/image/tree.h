@@ -106,6 +106,9 @@ int tree_set_xattr(struct tree *tree, struct tree_inode *inode, const char *name
 		   size_t length, struct error *err);
 void tree_clear_xattrs(struct tree *tree, struct tree_inode *inode);
 
+/* Puts the names of every directory in the order of their bytes. */
+void tree_sort(struct tree *tree);
+
 /* The next node in depth-first order, parents first; NULL after the last. Start with the root. */
 struct tree_node *tree_next(const struct tree_node *node);
 

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Called by image/worker.c, started by the daemon as an unprivileged user. Two passes over the
+ * layers, then the tables; the last record is REPORT_BUILT or REPORT_ERROR. Nothing here is
+ * trusted by the daemon but that the files behind 4 and 5 hold what this process wrote.
+ */
+#include "image/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "image/config.h"
+#include "image/confine.h"
+#include "image/layers.h"
+#include "image/report.h"
+#include "image/squash.h"
+
+enum { FD_REPORT = 3, FD_SQUASHFS, FD_RECORD, FD_CONFIG, FD_LAYERS };
+
+enum { PROGRESS_STEPS = 100 };
+
+struct build {
+	unsigned jobs, level;
+	char config_digest[DIGEST_HEX + 1];
+	struct layer_blob layers[REPORT_LAYERS_MAX];
+	size_t layer_count;
+
+	struct image_config config;
+	struct tree *tree;	    /* owned */
+	struct tree_inode **wanted; /* owned; files with contents, by layer and place in it */
+	size_t wanted_count;
+
+	uint64_t done, total, reported; /* compressed bytes, both passes together */
+};
+
+/* --- arguments ---------------------------------------------------------------------------------
+ */
+
+static int parse_count(const char *text, unsigned max, unsigned *ret, struct error *err)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || value < 1 || value > max)
+		return error_set(err, "'%s' is not a number from 1 to %u", text, max);
+	*ret = (unsigned)value;
+	return 0;
+}
+
+static int parse_digest(const char *text, char ret[DIGEST_HEX + 1], struct error *err)
+{
+	const char *prefix = "sha256:";
+	const char *hex = text + strlen(prefix);
+
+	if (strncmp(text, prefix, strlen(prefix)) != 0 || strlen(hex) != DIGEST_HEX ||
+	    strspn(hex, "0123456789abcdef") != DIGEST_HEX)
+		return error_set(err, "'%s' is not a digest (sha256:, 64 hex digits)", text);
+	memcpy(ret, hex, DIGEST_HEX + 1);
+	return 0;
+}
+
+static int parse_layer(struct build *build, const char *text, struct error *err)
+{
+	static const char *const types[] = {
+		[LAYER_TAR] = "tar:",
+		[LAYER_GZIP] = "gzip:",
+		[LAYER_ZSTD] = "zstd:",
+	};
+	struct layer_blob *layer = &build->layers[build->layer_count];
+
+	if (build->layer_count == REPORT_LAYERS_MAX)
+		return error_set(err, "more than %d layers", REPORT_LAYERS_MAX);
+	for (size_t type = 0; type < sizeof(types) / sizeof(types[0]); type++) {
+		size_t length = strlen(types[type]);
+
+		if (strncmp(text, types[type], length) != 0)
+			continue;
+		layer->type = (enum layer_type)type;
+		layer->fd = FD_LAYERS + (int)build->layer_count++;
+		return parse_digest(text + length, layer->digest, err);
+	}
+	return error_set(err, "'%s' is not TYPE:DIGEST with TYPE tar, gzip or zstd", text);
+}
+
+static int parse_option(struct build *build, int option, struct error *err)
+{
+	switch (option) {
+	case 'j':
+		return parse_count(optarg, SQUASH_JOBS_MAX, &build->jobs, err);
+	case 'l':
+		return parse_count(optarg, SQUASH_LEVEL_MAX, &build->level, err);
+	case 'c':
+		return parse_digest(optarg, build->config_digest, err);
+	case 'y':
+		return parse_layer(build, optarg, err);
+	default:
+		return error_set(err, "an unknown option, or one without its value");
+	}
+}
+
+static int parse_arguments(struct build *build, int argc, char **argv, struct error *err)
+{
+	static const struct option options[] = {
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "level", required_argument, NULL, 'l' },
+		{ "config-digest", required_argument, NULL, 'c' },
+		{ "layer", required_argument, NULL, 'y' },
+		{ 0 },
+	};
+	int option;
+
+	opterr = 0;
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)
+		if (parse_option(build, option, err) < 0)
+			return -1;
+	if (optind < argc)
+		return error_set(err, "'%s' is not an option", argv[optind]);
+	if (build->jobs == 0 || build->level == 0 || !build->config_digest[0] ||
+	    build->layer_count == 0)
+		return error_set(err, "--jobs, --level, --config-digest or --layer is missing");
+	return 0;
+}
+
+/* --- reports -----------------------------------------------------------------------------------
+ */
+
+static void report_progress(void *data, uint64_t consumed)
+{
+	struct build *build = data;
+	struct report report = {
+		.magic = REPORT_MAGIC,
+		.kind = REPORT_PROGRESS,
+		.stage = REPORT_BUILD,
+		.done = build->done + consumed,
+		.total = build->total,
+	};
+
+	if (report.done < build->reported + build->total / PROGRESS_STEPS)
+		return;
+	build->reported = report.done;
+	report_send(FD_REPORT, &report);
+}
+
+static void report_built(void)
+{
+	struct report report = { .magic = REPORT_MAGIC, .kind = REPORT_BUILT };
+
+	report_send(FD_REPORT, &report);
+}
+
+/* The host's trouble may pass; what an image is, it stays. */
+static bool may_pass(const struct error *err)
+{
+	switch (err->number) {
+	case ENOSPC:
+	case EDQUOT:
+	case EIO:
+	case EAGAIN:
+	case ENOMEM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* --- the config --------------------------------------------------------------------------------
+ */
+
+static int read_config(struct build *build, struct error *err)
+{
+	_cleanup_strbuf_ struct strbuf bytes = { 0 };
+	char digest[DIGEST_HEX + 1];
+
+	if (lseek(FD_CONFIG, 0, SEEK_SET) < 0)
+		return error_errno(err, errno, "image config: cannot read");
+	if (fs_read_fd(FD_CONFIG, "image config", IMAGE_CONFIG_MAX, &bytes, err) < 0 ||
+	    source_digest(strbuf_text(&bytes), bytes.length, digest, err) < 0)
+		return -1;
+	if (strcmp(digest, build->config_digest) != 0)
+		return error_set(err,
+				 "image config: its digest is sha256:%s, not sha256:%s as "
+				 "promised",
+				 digest, build->config_digest);
+	if (image_config_parse(strbuf_text(&bytes), bytes.length, &build->config, err) < 0)
+		return -1;
+	if (build->config.diff_ids.count != build->layer_count)
+		return error_set(err, "image config: names %zu layers, the manifest %zu",
+				 build->config.diff_ids.count, build->layer_count);
+	for (size_t i = 0; i < build->layer_count; i++)
+		memcpy(build->layers[i].diff_id, build->config.diff_ids.items[i], DIGEST_HEX + 1);
+	return 0;
+}
+
+static int write_record(const struct build *build, struct error *err)
+{
+	const struct strbuf *record = &build->config.record;
+
+	if (fs_write_all(FD_RECORD, record->data, record->length, err) < 0)
+		return error_wrap(err, "image record");
+	return 0;
+}
+
+/* --- the two passes ----------------------------------------------------------------------------
+ */
+
+static uint64_t blob_size(const struct layer_blob *layer)
+{
+	struct stat st;
+
+	return fstat(layer->fd, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+}
+
+static int wrap_layer(const struct build *build, size_t i, struct error *err)
+{
+	return error_wrap(err, "layer %zu of %zu", i + 1, build->layer_count);
+}
+
+static int merge_layers(struct build *build, struct error *err)
+{
+	const struct layers_progress progress = { report_progress, build };
+	struct layers_budget budget = { 0 };
+
+	for (size_t i = 0; i < build->layer_count; i++) {
+		if (layers_merge(build->tree, &build->layers[i], (uint32_t)i + 1, &budget,
+				 &progress, err) < 0)
+			return wrap_layer(build, i, err);
+		build->done += blob_size(&build->layers[i]);
+	}
+	return squash_check(build->tree, err);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+	const struct tree_inode *left = *(struct tree_inode *const *)a;
+	const struct tree_inode *right = *(struct tree_inode *const *)b;
+
+	if (left->file.layer != right->file.layer)
+		return left->file.layer < right->file.layer ? -1 : 1;
+	if (left->file.ordinal != right->file.ordinal)
+		return left->file.ordinal < right->file.ordinal ? -1 : 1;
+	return 0;
+}
+
+/* Files that are left and have contents, each once however many names it has. */
+static int collect_wanted(struct build *build, struct error *err)
+{
+	size_t count = 0, unique = 0;
+	uint64_t bytes = 0;
+
+	build->wanted = xcalloc((size_t)tree_count(build->tree) + 1, sizeof(*build->wanted));
+	for (struct tree_node *node = tree_root(build->tree); node; node = tree_next(node))
+		if (S_ISREG(node->inode->mode) && node->inode->file.size > 0)
+			build->wanted[count++] = node->inode;
+	qsort(build->wanted, count, sizeof(struct tree_inode *), compare_places);
+	for (size_t i = 0; i < count; i++) {
+		if (unique > 0 && build->wanted[unique - 1] == build->wanted[i])
+			continue;
+		build->wanted[unique++] = build->wanted[i];
+		bytes += build->wanted[i]->file.size;
+		if (bytes > LAYERS_FILES_MAX)
+			return error_set(err, "the image's files are larger than 64 GiB");
+	}
+	build->wanted_count = unique;
+	return 0;
+}
+
+static int sink_begin(void *data, struct tree_inode *inode, struct error *err)
+{
+	return squash_begin_file(data, inode, err);
+}
+
+static int sink_write(void *data, const void *bytes, size_t length, struct error *err)
+{
+	return squash_write(data, bytes, length, err);
+}
+
+static int sink_end(void *data, struct error *err)
+{
+	return squash_end_file(data, err);
+}
+
+static int stream_layers(struct build *build, struct squash *squash, struct error *err)
+{
+	const struct layers_progress progress = { report_progress, build };
+	const struct layers_sink sink = { sink_begin, sink_write, sink_end, squash };
+	size_t at = 0;
+
+	for (size_t i = 0; i < build->layer_count; i++) {
+		size_t end = at;
+
+		while (end < build->wanted_count && build->wanted[end]->file.layer == i + 1)
+			end++;
+		if (end > at && layers_stream(&build->layers[i], build->wanted + at, end - at,
+					      &sink, &progress, err) < 0)
+			return wrap_layer(build, i, err);
+		at = end;
+		build->done += blob_size(&build->layers[i]);
+	}
+	return 0;
+}
+
+static int write_image(struct build *build, struct error *err)
+{
+	CLEANUP(squash_close_cleanup) struct squash *squash = NULL;
+
+	if (squash_open(FD_SQUASHFS, build->jobs, build->level, &squash, err) < 0 ||
+	    stream_layers(build, squash, err) < 0 || squash_finish(squash, build->tree, err) < 0)
+		return -1;
+	return 0;
+}
+
+static int run(struct build *build, struct error *err)
+{
+	for (size_t i = 0; i < build->layer_count; i++)
+		build->total += 2 * blob_size(&build->layers[i]);
+	build->tree = tree_new();
+	if (read_config(build, err) < 0 || merge_layers(build, err) < 0 ||
+	    collect_wanted(build, err) < 0 || write_image(build, err) < 0)
+		return -1;
+	return write_record(build, err);
+}
+
+static void build_free(struct build *build)
+{
+	image_config_reset(&build->config);
+	tree_free(build->tree);
+	free(build->wanted);
+	free(build);
+}
+
+int build_main(int argc, char **argv)
+{
+	struct build *build = xcalloc(1, sizeof(*build));
+	struct error err = { 0 };
+	int status = 0;
+
+	/* A daemon that went away is noticed by nobody; the work is finished all the same. */
+	signal(SIGPIPE, SIG_IGN);
+	image_config_prepare();
+	if (parse_arguments(build, argc, argv, &err) < 0) {
+		fprintf(stderr, "stoker-image build: %s\n", err.text);
+		status = 2;
+	} else if (layers_prepare(&err) < 0 || confine_build(&err) < 0 || run(build, &err) < 0) {
+		report_failure(FD_REPORT, &err, may_pass(&err));
+		status = 1;
+	} else {
+		report_built();
+	}
+	build_free(build);
+	return status;
+}

@@ -1,0 +1,446 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+#
+# The flattening of images, end to end: layers are made, `stoker-image build` turns them into a
+# squashfs as an unprivileged user, and the unpacked result must equal `umoci raw unpack` of the same
+# image in every respect. Needs root (device nodes, capabilities, owners), umoci, squashfs-tools,
+# attr and libcap2-bin.
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use Digest::SHA qw(sha256_hex);
+use Fcntl qw(:mode);
+use File::Basename qw(dirname);
+use File::Find qw(find);
+use File::Path qw(make_path remove_tree);
+use File::Temp qw(tempdir);
+use JSON::PP;
+use POSIX qw(dup2 mkfifo _exit);
+use Test::More;
+
+my $root = abs_path(dirname(__FILE__) . '/../..');
+my $build = $ENV{STOKER_BUILD} // "$root/build";
+my $program = "$build/stoker-image";
+
+plan skip_all => 'needs root' if $> != 0;
+for my $tool (qw(umoci unsquashfs getfattr setfattr setcap zstd)) {
+	BAIL_OUT("$tool is missing (make deps)")
+	    if system("PATH=\$PATH:/usr/sbin:/sbin command -v $tool >/dev/null") != 0;
+}
+$ENV{PATH} .= ':/usr/sbin:/sbin';
+umask 022;
+my $work = tempdir('image-flatten.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+
+# --- making layers ------------------------------------------------------------------------------
+
+sub run_ok {
+	my (@command) = @_;
+	system(@command) == 0 or BAIL_OUT("failed: @command");
+}
+
+sub slurp {
+	my ($path) = @_;
+	open my $file, '<:raw', $path or BAIL_OUT("$path: $!");
+	local $/;
+	return scalar <$file>;
+}
+
+sub spew {
+	my ($path, $bytes, $mode) = @_;
+	make_path(dirname($path));
+	open my $file, '>:raw', $path or BAIL_OUT("$path: $!");
+	print $file $bytes;
+	close $file or BAIL_OUT("$path: $!");
+	chmod $mode // 0644, $path;
+}
+
+# Text that compresses somewhat, the same on every run.
+sub text {
+	my ($length, $seed) = @_;
+	my $out = '';
+	my $state = $seed;
+
+	while (length $out < $length) {
+		$state = ($state * 1103515245 + 12345) & 0x7fffffff;
+		$out .= sprintf '%x line of some file %d', $state, $state % 977;
+		$out .= "\n";
+	}
+	return substr $out, 0, $length;
+}
+
+# A single ustar header, for what GNU tar would not write.
+sub header {
+	my (%field) = @_;
+	my $block = pack 'a100 a8 a8 a8 a12 a12 A8 a1 a100 a6 a2 a32 a32 a8 a8 a155 a12',
+	    $field{name}, '0000644', '0000000', '0000000', sprintf('%011o', $field{size} // 0),
+	    sprintf('%011o', $field{mtime} // 1500000000), '', $field{type} // '0',
+	    $field{link} // '', "ustar", '00', 'root', 'root', '0000000', '0000000', '', '';
+	substr $block, 148, 8, sprintf "%06o\0 ", unpack '%32C*', $block;
+	return $block;
+}
+
+sub tar_directory {
+	my ($directory, @options) = @_;
+	my $tar = qx{tar -C $directory --format=pax --pax-option=delete=atime,delete=ctime --xattrs \\
+		--xattrs-include='*' --numeric-owner --sort=name @options -cf - .};
+	BAIL_OUT('tar failed') if $? != 0;
+	return $tar;
+}
+
+# Without the zero blocks at its end, so that headers can follow.
+sub append_to_tar {
+	my ($tar, @blocks) = @_;
+	$tar =~ s/\0+\z//;
+	$tar .= "\0" x (-length($tar) % 512);
+	return join('', $tar, @blocks) . "\0" x 1024;
+}
+
+sub base_layer {
+	my $dir = "$work/base";
+
+	make_path("$dir/usr/bin", "$dir/usr/lib", "$dir/etc", "$dir/dev", "$dir/run", "$dir/var/old",
+		"$dir/var/opaque/sub", "$dir/turns/to-file/below", "$dir/keeps");
+	symlink 'usr/bin', "$dir/bin";
+	symlink '/usr/lib', "$dir/lib";
+	symlink '../usr/../usr/lib', "$dir/etc/lib-again";
+	symlink 'nowhere', "$dir/etc/dangling";
+	spew("$dir/usr/bin/tool", text(300_000, 1), 0755);
+	spew("$dir/usr/bin/suid", text(70_000, 2));
+	chmod 04755, "$dir/usr/bin/suid";
+	spew("$dir/usr/bin/ping", text(5_000, 3), 0755);
+	run_ok('setcap', 'cap_net_raw+ep', "$dir/usr/bin/ping");
+	spew("$dir/usr/lib/twin-$_", text(400_000, 4)) for 1 .. 3;
+	spew("$dir/usr/lib/exact", text(131072, 5));
+	spew("$dir/usr/lib/empty-$_", '') for 1, 2;
+	spew("$dir/usr/lib/small-$_", "small " . $_ % 7) for 1 .. 40;
+	spew("$dir/etc/attributes", 'x');
+	run_ok('setfattr', '-n', 'user.note', '-v', 'a value', "$dir/etc/attributes");
+	run_ok('setfattr', '-n', 'user.binary', '-v', '0x00ff0a00', "$dir/etc/attributes");
+	run_ok('setfattr', '-n', 'trusted.mark', '-v', 'dir', "$dir/etc");
+	spew("$dir/etc/caf\xe9", 'latin1');
+	spew("$dir/etc/caf\xc3\xa9", 'utf8');
+	spew("$dir/etc/cafe\xcc\x81", 'decomposed');
+	spew("$dir/etc/linked", 'one inode');
+	link "$dir/etc/linked", "$dir/etc/linked-$_" for 1 .. 3;
+	run_ok('mknod', "$dir/dev/null", 'c', 1, 3);
+	run_ok('mknod', "$dir/dev/big", 'b', 259, 70000);
+	mkfifo("$dir/run/fifo", 0640);
+	spew("$dir/var/old/$_", text(2000, 6)) for qw(a b c);
+	spew("$dir/var/opaque/$_", 'lower') for qw(one two sub/three);
+	spew("$dir/turns/to-file/below/x", 'x');
+	spew("$dir/turns/to-directory", 'file');
+	spew("$dir/keeps/lower", 'kept');
+	spew("$dir/etc/replaced", text(250_000, 7));
+	open my $sparse, '>:raw', "$dir/var/sparse" or die;
+	for my $at (0, 3_000_000, 9_999_000) {
+		seek $sparse, $at, 0;
+		print $sparse text(5000, $at);
+	}
+	truncate $sparse, 16 << 20;
+	close $sparse;
+	chown 1000, 1001, "$dir/etc/replaced", "$dir/var/old/a";
+	chown 4_000_000_000, 70_000, "$dir/keeps/lower";
+	chmod 01777, "$dir/run";
+	find({ no_chdir => 1, wanted => sub { utime 1_400_000_000, 1_400_000_000 + length, $_ unless -l } },
+		$dir);
+	return tar_directory($dir, '--sparse');
+}
+
+# Parents through symbolic links, whiteouts, opaque directories, type changes, links to lower files.
+sub second_layer {
+	my $dir = "$work/second";
+
+	make_path("$dir/var/opaque", "$dir/turns/to-directory", "$dir/keeps", "$dir/bin");
+	spew("$dir/bin/tool2", text(150_000, 8), 0755);
+	spew("$dir/etc/.wh.attributes", '');
+	spew("$dir/etc/replaced", text(1000, 9), 0600);
+	spew("$dir/var/.wh.old", '');
+	spew("$dir/var/opaque/.wh..wh..opq", '');
+	spew("$dir/var/opaque/new", 'upper');
+	spew("$dir/turns/to-file", 'now a file');
+	spew("$dir/turns/to-directory/inside", 'now inside');
+	spew("$dir/keeps/upper", 'added');
+	chmod 0700, "$dir/keeps";
+	utime 1_450_000_000, 1_450_000_000, "$dir/keeps", "$dir/keeps/upper";
+	# The directory bin itself is no entry: its place is the base's symbolic link.
+	my $tar = qx{cd $dir && tar --format=gnu --numeric-owner --sort=name --no-recursion -cf - \\
+		bin/tool2 etc/.wh.attributes etc/replaced var/.wh.old var/opaque \\
+		var/opaque/new var/opaque/.wh..wh..opq turns/to-file turns/to-directory \\
+		turns/to-directory/inside keeps keeps/upper};
+	BAIL_OUT('tar failed') if $? != 0;
+	return append_to_tar($tar,
+		header(name => 'lib/link-to-lower', type => '1', link => '/bin/tool'),
+		header(name => './implicit/deep/./file', size => 3), pack('a512', 'abc'),
+		header(name => '/absolute', size => 2), pack('a512', 'ab'),
+		header(name => 'absolute', size => 4), pack('a512', 'last'),
+		header(name => 'etc/implied', size => 0));
+}
+
+# Whiteouts after and before what they meet, a link that outlives its target.
+sub third_layer {
+	return append_to_tar('',
+		header(name => 'keeps/', type => '5'),
+		header(name => 'keeps/late', size => 4), pack('a512', 'late'),
+		header(name => '.wh.keeps'),
+		header(name => 'etc/.wh.linked'),
+		header(name => 'etc/.wh.linked-2'),
+		header(name => 'usr/bin/.wh.tool'),
+		header(name => 'usr/bin/.wh.tool2'),
+		header(name => 'usr/bin/tool2', size => 5), pack('a512', 'again'),
+		header(name => 'usr/lib/.wh.never-there'),
+		header(name => 'lib/through-absolute', type => '2', link => '../x'));
+}
+
+sub compress {
+	my ($tar, $type) = @_;
+	return $tar if $type eq 'tar';
+	spew("$work/plain", $tar);
+	my @command = $type eq 'gzip' ? qw(gzip -nc) : qw(zstd -q -c);
+	my $out = qx{@command $work/plain};
+	BAIL_OUT("@command failed") if $? != 0;
+	return $out;
+}
+
+# --- images -------------------------------------------------------------------------------------
+
+my $json = JSON::PP->new->utf8->canonical;
+
+sub make_config {
+	my ($config, @tars) = @_;
+	return $json->encode({ architecture => 'amd64', os => 'linux', config => $config,
+		rootfs => { type => 'layers', diff_ids => [ map { 'sha256:' . sha256_hex($_) } @tars ] } });
+}
+
+sub write_blob {
+	my ($layout, $bytes) = @_;
+	my $digest = sha256_hex($bytes);
+	spew("$layout/blobs/sha256/$digest", $bytes);
+	return { digest => "sha256:$digest", size => length $bytes };
+}
+
+sub write_layout {
+	my ($layout, $config, @layers) = @_;
+	my $media = 'application/vnd.oci.image.';
+	my $manifest = $json->encode({ schemaVersion => 2, mediaType => "${media}manifest.v1+json",
+		config => { mediaType => "${media}config.v1+json", %{ write_blob($layout, $config) } },
+		layers => [ map { { mediaType => "${media}layer.v1.tar+gzip",
+			%{ write_blob($layout, $_) } } } @layers ] });
+	spew("$layout/oci-layout", '{"imageLayoutVersion":"1.0.0"}');
+	spew("$layout/index.json", $json->encode({ schemaVersion => 2, manifests => [ {
+		mediaType => "${media}manifest.v1+json", %{ write_blob($layout, $manifest) },
+		annotations => { 'org.opencontainers.image.ref.name' => 'test' } } ] }));
+}
+
+# --- the worker ---------------------------------------------------------------------------------
+
+# Runs the worker as nobody with its descriptors; returns (exit status, last report's kind, text).
+sub flatten {
+	my ($name, $jobs, $config, @layers) = @_;
+	my @arguments = ('build', '--jobs', $jobs, '--level', 3, '--config-digest',
+		'sha256:' . sha256_hex($config));
+	my @files = ("$work/$name.squashfs", "$work/$name.record", "$work/$name.config");
+	spew($files[0], '');
+	spew($files[1], '');
+	spew($files[2], $config);
+	for my $i (0 .. $#layers) {
+		my ($type, $bytes) = @{ $layers[$i] };
+		push @files, "$work/$name.layer$i";
+		spew($files[-1], $bytes);
+		push @arguments, '--layer', "$type:sha256:" . sha256_hex($bytes);
+	}
+	pipe my $reports, my $report_writer or die;
+	my $child = fork // die;
+	if ($child == 0) {
+		my @handles = map { open my $file, '+<', $_ or _exit(98); $file } @files;
+		# Out of the way first: the targets may be in use.
+		my @numbers = (fileno $report_writer, map { fileno $_ } @handles);
+		my $base = 60;
+		dup2($numbers[$_], $base + $_) for 0 .. $#numbers;
+		POSIX::close($_) for 3 .. $base - 1;
+		for (0 .. $#numbers) {
+			dup2($base + $_, 3 + $_);
+			POSIX::close($base + $_);
+		}
+		$( = $) = '65534 65534';
+		$< = $> = 65534;
+		exec $program, @arguments or _exit(99);
+	}
+	close $report_writer;
+	my $all = do { local $/; <$reports> } // '';
+	waitpid $child, 0;
+	my $size = 4 * 4 + 2 * 8 + 2 * 4 + 488;
+	my @records = unpack "(a$size)*", $all;
+	my ($magic, $kind, $stage, $type, $done, $total, $count, $retry, $text) =
+	    unpack 'L4 Q2 L2 Z*', $records[-1] // '';
+	return ($?, $kind // 0, $text // '', scalar @records);
+}
+
+# --- comparing trees ----------------------------------------------------------------------------
+
+sub xattrs {
+	my ($directory) = @_;
+	my %found;
+	my $path = '';
+	open my $dump, '-|', "cd $directory && getfattr -R -h -P -d -m - -e hex --absolute-names . 2>/dev/null"
+	    or die;
+	while (my $line = <$dump>) {
+		chomp $line;
+		$path = $1 if $line =~ /^# file: (.*)/;
+		$found{$path} .= "$line;" if $line =~ /^[a-z].*=/ && $line !~ /^security\.selinux/;
+	}
+	return { map { my $name = $_; (my $plain = $name) =~ s/\\([0-7]{3})/chr oct $1/ge;
+		($plain => join ';', sort split /;/, $found{$name}) } keys %found };
+}
+
+# Path => one line of everything that must be equal; links are named by their first path.
+sub inventory {
+	my ($directory, %options) = @_;
+	my (%tree, %first);
+	my $xattrs = xattrs($directory);
+
+	find({ no_chdir => 1, preprocess => sub { sort @_ }, wanted => sub {
+		my $path = $_;
+		(my $name = $path) =~ s/^\Q$directory\E/./;
+		my @st = lstat $path or die "$path: $!";
+		my $mtime = $options{without_mtime}{$name} ? '-' : $st[9];
+		my $type = S_IFMT($st[2]);
+		my $what = S_ISREG($st[2]) ? sha256_hex(slurp($path)) . " $st[7]"
+		    : S_ISLNK($st[2]) ? readlink $path
+		    : $type == S_IFBLK || $type == S_IFCHR ? "rdev $st[6]" : '';
+		my $links = S_ISDIR($st[2]) ? '' : "$st[3] " . ($first{$st[1]} //= $name);
+		$tree{$name} = sprintf '%o %d:%d %s [%s] %s {%s}', $st[2], $st[4], $st[5], $mtime,
+		    $links, $what, $xattrs->{$name} // '';
+	} }, $directory);
+	return \%tree;
+}
+
+sub differences {
+	my ($left, $right) = @_;
+	my @out;
+	for my $path (sort keys %{ { %$left, %$right } }) {
+		my ($l, $r) = ($left->{$path} // 'missing', $right->{$path} // 'missing');
+		push @out, "$path\n   $l\n   $r" if $l ne $r;
+	}
+	return @out;
+}
+
+sub unsquash {
+	my ($image, $directory) = @_;
+	remove_tree($directory);
+	qx{unsquashfs -no-progress -d $directory $image 2>&1};
+	return $? == 0;
+}
+
+# --- 1. the same tree as umoci ------------------------------------------------------------------
+
+my @tars = (base_layer(), second_layer(), third_layer());
+my $config = make_config({ Entrypoint => [ '/usr/bin/tool' ], Cmd => [ 'a', 'b c' ],
+	Env => [ 'PATH=/usr/bin', "NAME=caf\x{e9}" ], User => '1000:1001', WorkingDir => '/srv/data',
+	StopSignal => 'SIGQUIT' }, @tars);
+my @gzip = map { compress($_, 'gzip') } @tars;
+
+write_layout("$work/layout", $config, @gzip);
+run_ok("umoci raw unpack --image $work/layout:test $work/expected >/dev/null 2>&1");
+
+my ($status, $kind, $text, $records) = flatten('gzip', 2, $config, map { [ gzip => $_ ] } @gzip);
+is($status, 0, 'the worker ends well') or diag($text);
+is($kind, 5, 'and says REPORT_BUILT');
+cmp_ok($records, '>', 3, 'and reported progress before');
+ok(unsquash("$work/gzip.squashfs", "$work/actual"), 'unsquashfs unpacks the result');
+
+# umoci leaves the time of day on directories without an entry, on their parent, and on a directory
+# that a whiteout after its own entry empties; here they are from the epoch, or as their entry says.
+my %implicit = map { $_ => 1 } ('.', './implicit', './implicit/deep', './keeps');
+my $expected = inventory("$work/expected", without_mtime => \%implicit);
+my $actual = inventory("$work/actual", without_mtime => \%implicit);
+cmp_ok(scalar(keys %$actual), '>', 80, 'a tree of some size');
+is(join("\n", differences($expected, $actual)), '', 'no difference to umoci raw unpack');
+is((lstat "$work/actual/implicit/deep")[9], 0, 'directories without an entry are from the epoch');
+is((lstat "$work/actual")[9], 1_400_000_000 + length "$work/base", 'the root is as old as its entry');
+is((lstat "$work/actual/keeps")[9], 1_500_000_000, 'and so is a directory that lost files');
+like($actual->{'./usr/bin/ping'}, qr/security\.capability=0x/, 'file capabilities are there');
+like($actual->{'./etc/linked-1'}, qr/\[2 /, 'a link outlives the name that others were made from');
+ok(!exists $actual->{'./var/old'}, 'a whiteout removes');
+ok(!exists $actual->{'./keeps/lower'} && exists $actual->{'./keeps/late'},
+	'a whiteout leaves what its own layer brought');
+
+# --- 2. always the same bytes -------------------------------------------------------------------
+
+my $digest = sha256_hex(slurp("$work/gzip.squashfs"));
+for my $jobs (1, 4) {
+	($status, $kind, $text) = flatten("jobs$jobs", $jobs, $config, map { [ gzip => $_ ] } @gzip);
+	is(sha256_hex(slurp("$work/jobs$jobs.squashfs")), $digest, "$jobs jobs: the same bytes")
+	    or diag($text);
+}
+($status, $kind, $text) = flatten('mixed', 3, $config, [ zstd => compress($tars[0], 'zstd') ],
+	[ tar => $tars[1] ], [ gzip => compress(substr($tars[2], 0, 1000), 'gzip')
+	. compress(substr($tars[2], 1000), 'gzip') ]);
+is(sha256_hex(slurp("$work/mixed.squashfs")), $digest,
+	'zstd, plain tar and gzip in two members: the same bytes') or diag($text);
+
+# --- 3. the image record ------------------------------------------------------------------------
+
+my @entries;
+my $record = slurp("$work/gzip.record");
+while (length $record) {
+	my ($tag, $value) = unpack 'V V/a', $record;
+	push @entries, "$tag $value";
+	substr $record, 0, 8 + length $value, '';
+}
+is_deeply(\@entries, [ '1 /usr/bin/tool', '2 a', '2 b c', '3 PATH=/usr/bin', "3 NAME=caf\xc3\xa9",
+	'4 1000:1001', '5 /srv/data', '6 SIGQUIT' ], 'the record says what the image says');
+
+# --- 4. what is refused, as a whole -------------------------------------------------------------
+
+sub refused {
+	my ($what, $message, @arguments) = @_;
+	my ($code, $last, $said) = flatten('refused', 2, @arguments);
+	is("$code $last", '256 6', "$what: refused");
+	like($said, $message, "$what: says so");
+}
+
+my $small = append_to_tar('', header(name => 'a', size => 3), pack 'a512', 'abc');
+my $good = make_config({}, $small);
+refused('a diffID that lies', qr/^layer 1 of 1: its diffID is sha256:[0-9a-f]{64}, not sha256:[0-9a-f]{64} as promised$/,
+	make_config({}, $small . 'x'), [ tar => $small ]);
+refused('fewer layers than the config names', qr/^image config: names 2 layers, the manifest 1$/,
+	make_config({}, $small, $small), [ tar => $small ]);
+refused('a layer of another type', qr/^layer 1 of 1: is not gzip data, as its manifest says$/,
+	$good, [ gzip => $small ]);
+my $broken = compress($small, 'gzip');
+substr $broken, -6, 1, chr(ord(substr $broken, -6, 1) ^ 1);
+refused('a wrong CRC', qr/^layer 1 of 1: gzip: wrong checksum$/, $good, [ gzip => $broken ]);
+refused('a truncated layer', qr/^layer 1 of 1: gzip: the data is cut off$/, $good,
+	[ gzip => substr compress($small, 'gzip'), 0, -9 ]);
+refused('a config that overflows to root', qr/^image config: user '4294967296': a number beyond/,
+	make_config({ User => '4294967296' }, $small), [ tar => $small ]);
+refused('a path out of the root', qr/^layer 1 of 1: '..\/x': '\.\.' in a path$/,
+	make_config({}, append_to_tar('', header(name => '../x'))),
+	[ tar => append_to_tar('', header(name => '../x')) ]);
+
+# --- 5. as root: not at all ---------------------------------------------------------------------
+
+{
+	my $zeros = 'sha256:' . '0' x 64;
+	my $out = qx{$program build --jobs 1 --level 3 --config-digest $zeros --layer tar:$zeros \\
+		3>&1 4<>/dev/null 5<>/dev/null 6</dev/null 7</dev/null};
+	is($? >> 8, 1, 'as root: refused');
+	like($out, qr/must not run as root/, 'as root: says so');
+}
+
+# --- 6. many files ------------------------------------------------------------------------------
+
+{
+	my $many = join '', map {
+		header(name => sprintf('d%02d/e%02d/f%d', $_ % 50, $_ % 97, $_), size => 9 + $_ % 5),
+		    pack 'a512', sprintf 'file %-10d', $_ % 40000
+	} 1 .. 50_000;
+	$many = append_to_tar('', $many);
+	my $layer = compress($many, 'gzip');
+	($status, $kind, $text) = flatten('many', 2, make_config({}, $many), [ gzip => $layer ]);
+	is("$status $kind", '0 5', '50,000 files') or diag($text);
+	my $count = () = qx{unsquashfs -l $work/many.squashfs} =~ m{/f\d+$}mg;
+	is($count, 50_000, 'all of them are there');
+}
+
+done_testing();
