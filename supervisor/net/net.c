@@ -36,8 +36,12 @@ int net_open(const struct settings *settings, struct net **ret, struct error *er
 	struct guard_options options = { .bpf_dir = settings->bpf_dir };
 
 	net->rtnl = rtnl_open(err);
-	if (!net->rtnl || guard_open(&options, &net->guard, err) < 0 || nat_install(err) < 0)
+	if (!net->rtnl || guard_open(&options, &net->guard, err) < 0)
 		return error_wrap(err, "network");
+	if (nat_install(err) < 0) {
+		guard_remove(net->guard, NULL); /* refuses when VMs of before need the pins */
+		return error_wrap(err, "network");
+	}
 	*ret = take_ptr(net);
 	return 0;
 }
