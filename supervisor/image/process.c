@@ -184,6 +184,7 @@ static void judge(struct process *process, const struct child_exit *status)
 static void on_exit_of(struct child *child, const struct child_exit *status, void *data)
 {
 	struct process *process = data;
+	struct error err;
 
 	/* What it wrote before it ended is still in the pipe: at most 64 KiB, pipe(7). */
 	while (process->watch && read_record(process) > 0)
@@ -191,7 +192,9 @@ static void on_exit_of(struct child *child, const struct child_exit *status, voi
 	process->child = child_free(child);
 	process->watch = watch_free(process->watch);
 	judge(process, status);
-	process->fn(process->data, process->has_error ? &process->err : NULL, process->retry);
+	/* A copy: the callback may free the process before it looks at the error. */
+	err = process->err;
+	process->fn(process->data, process->has_error ? &err : NULL, process->retry);
 }
 
 /* --- the start ------------------------------------------------------------------------------- */
