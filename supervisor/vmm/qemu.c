@@ -112,13 +112,19 @@ static enum reason reason_of_shutdown(const char *word)
 	return REASON_VMM_CRASHED; /* host-error, and what no VM of ours is asked for */
 }
 
+/* Signals that nothing but another process sends. */
+static bool comes_from_outside(int number)
+{
+	return number == SIGKILL || number == SIGTERM || number == SIGINT || number == SIGHUP;
+}
+
 /* Without a word: the status decides. An orderly exit means that the guest ended it. */
 static enum reason reason_of_status(const struct child_exit *ended)
 {
 	if (!ended->known)
 		return REASON_VMM_CRASHED;
 	if (ended->signaled)
-		return ended->code == SIGKILL ? REASON_VMM_KILLED : REASON_VMM_CRASHED;
+		return comes_from_outside(ended->code) ? REASON_VMM_KILLED : REASON_VMM_CRASHED;
 	return ended->code == 0 ? REASON_GUEST_ENDED : REASON_VMM_CRASHED;
 }
 

@@ -175,6 +175,7 @@ static const struct end_case end_cases[] = {
 	{ NULL, 0, 1, 1, 1, SIGKILL, REASON_OPERATOR, SIGKILL, "no shutdown event, signal 9" },
 	{ NULL, 0, 1, 0, 0, 0, REASON_OPERATOR, 0, "no shutdown event, exit status unknown" },
 	{ NULL, 0, 0, 1, 1, SIGKILL, REASON_VMM_KILLED, SIGKILL, "no shutdown event, signal 9" },
+	{ NULL, 0, 0, 1, 1, SIGTERM, REASON_VMM_KILLED, SIGTERM, "no shutdown event, signal 15" },
 	{ NULL, 0, 0, 1, 1, SIGSEGV, REASON_VMM_CRASHED, SIGSEGV, "no shutdown event, signal 11" },
 	{ NULL, 0, 0, 1, 1, SIGSYS, REASON_VMM_CRASHED, SIGSYS, "no shutdown event, signal 31" },
 	{ NULL, 0, 0, 1, 0, 1, REASON_VMM_CRASHED, 0, "no shutdown event, exit code 1" },
