@@ -56,7 +56,7 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all deps check check-unit check-system check-asan check-law check-format demo install \
+.PHONY: all deps check check-unit check-system check-asan check-law check-format fuzz demo install \
 	uninstall clean help
 
 all: $(PROGRAMS)
@@ -70,6 +70,7 @@ help:
 ## check-unit    include law, format, unit and golden tests
 ## check-system  the tests that use network namespaces and boot guests (root)
 ## check-asan    the unit and golden tests under AddressSanitizer and UBSan
+## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
 ## demo          a two-tenant fleet from nothing to an HTTP answer; KEEP=1 leaves it running
 ## install       into $(DESTDIR)$(prefix); uninstall takes it away again
 ## clean         remove what was built
@@ -173,6 +174,15 @@ ASAN := BUILD=build-asan HARDEN=-fPIE CFLAGS="-O1 -g -fsanitize=address,undefine
 check-asan:
 	$(Q)$(MAKE) --no-print-directory check-unit $(ASAN)
 
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+fuzz:
+	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=$(CLANG) HARDEN=-fPIE \
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
+		$(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) KEEP=$(KEEP) tests/demo.sh
@@ -198,6 +208,6 @@ uninstall:
 	rm -f $(patsubst man/%,$(DESTDIR)$(mandir)/man8/%,$(wildcard man/*.8))
 
 clean:
-	rm -rf build build-asan
+	rm -rf build build-asan build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
