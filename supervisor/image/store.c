@@ -119,11 +119,12 @@ static bool is_id(const char *text)
 	       strspn(text, "0123456789abcdef") == STORE_ID_SIZE - 1;
 }
 
-static bool is_published(const char *path)
+/* A squashfs is never empty; the record of an image that says nothing of itself is. */
+static bool is_published(const char *path, off_t size_min)
 {
 	struct stat st;
 
-	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= size_min &&
 	       st.st_uid == geteuid() && (st.st_mode & 0222) == 0;
 }
 
@@ -138,7 +139,7 @@ struct image *store_find(const struct store *store, const char *id, const char *
 	image->digest = xstrdup(manifest_digest);
 	image->squashfs_path = xasprintf("%s/%s.sqfs", store->squashfs, id);
 	image->record_path = xasprintf("%s/%s.record", store->squashfs, id);
-	if (is_published(image->squashfs_path) && is_published(image->record_path))
+	if (is_published(image->squashfs_path, 1) && is_published(image->record_path, 0))
 		return image;
 	return image_free(image);
 }

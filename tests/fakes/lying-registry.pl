@@ -1,0 +1,134 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# A registry that lies: lying-registry.pl LAYOUT PORT STATE. Serves the one image of an OCI layout;
+# the repository's name says in which way not to. STATE is a directory for what must happen only
+# once, and for what was asked. For tests/system/image-fetch.t.
+use strict;
+use warnings;
+use IO::Socket::INET;
+
+my ($layout, $port, $state) = @ARGV;
+my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 64,
+	ReuseAddr => 1) or die "listen: $!";
+$SIG{CHLD} = 'IGNORE';
+$SIG{PIPE} = 'IGNORE';
+
+sub slurp { my ($path) = @_; local $/; open my $f, '<:raw', $path or return; return scalar <$f> }
+
+# True the first time only.
+sub once { my ($name) = @_; return mkdir "$state/once-$name" }
+
+sub note { my ($line) = @_; open my $f, '>>', "$state/log"; syswrite $f, "$line\n" }
+
+my $index = slurp("$layout/index.json");
+my ($manifest_digest) = $index =~ /"digest":"sha256:([0-9a-f]{64})"/;
+my $manifest = slurp("$layout/blobs/sha256/$manifest_digest");
+my $manifest_type = 'application/vnd.oci.image.manifest.v1+json';
+
+sub answer {
+	my ($c, $status, $headers, $body) = @_;
+	my $text = "HTTP/1.1 $status X\r\nConnection: close\r\n";
+	$text .= "$_\r\n" for @$headers;
+	$text .= 'Content-Length: ' . length($body) . "\r\n"
+		unless grep { /^Content-Length|^Transfer|^X-No-Length/ } @$headers;
+	syswrite $c, "$text\r\n";
+	for (my $at = 0; $at < length $body;) {
+		my $n = syswrite $c, $body, 65536, $at;
+		return unless defined $n;
+		$at += $n;
+	}
+}
+
+sub serve_manifest {
+	my ($c, $repo, $what) = @_;
+	my $type = "Content-Type: $manifest_type";
+	return answer($c, 404, [], '{"errors":[]}') if $repo eq 'notfound';
+	return answer($c, 503, [], '') if $repo eq 'broken';
+	return answer($c, 429, ['Retry-After: 1'], '') if $repo eq 'busy' && once('busy');
+	return answer($c, 200, ['Content-Type: text/html'], '<html>hello</html>')
+		if $repo eq 'html';
+	return answer($c, 200, ['Content-Type: application/vnd.docker.distribution.manifest.v1+json'],
+		'{"schemaVersion":1,"fsLayers":[]}') if $repo eq 'schema1';
+	(my $both = $manifest) =~ s/\{/{"manifests":[],/;
+	return answer($c, 200, [$type], $both) if $repo eq 'both';
+	return answer($c, 200, ['Content-Type: application/vnd.oci.image.index.v1+json'], $manifest)
+		if $repo eq 'mistyped';
+	return answer($c, 200, [$type], "$manifest\n") if $repo eq 'pinned';
+	return answer($c, 200, [$type], ' ' x (5 << 20)) if $repo eq 'endless';
+	(my $escape = $manifest) =~ s/"layers":\[\{(.*?)sha256:[0-9a-f]{64}/"layers":[{$1sha256:..\/..\/x/s;
+	return answer($c, 200, [$type], $escape) if $repo eq 'traversal';
+	if ($repo eq 'nested') {
+		my $body = slurp("$state/nested-" . ($what =~ /^sha256:(.*)/ ? $1 : 'root'));
+		return answer($c, 200, ['Content-Type: application/vnd.oci.image.index.v1+json'], $body);
+	}
+	answer($c, 200, [$type], $manifest);
+}
+
+sub serve_blob {
+	my ($c, $repo, $digest, $request) = @_;
+	my $path = "/v2/$repo/blobs/sha256:$digest";
+	my $body = slurp("$layout/blobs/sha256/$digest");
+	my $is_layer = length $body > 65536;
+	return answer($c, 404, [], '') unless defined $body;
+	return answer($c, 200, [], $body) unless $is_layer;
+	my $from = $request =~ /\r\nRange: bytes=(\d+)-/i ? $1 : 0;
+	note("range $repo $from") if $from;
+	my ($status, @headers) = (200);
+	if ($from) {
+		($status, @headers) = (206, sprintf 'Content-Range: bytes %d-%d/%d', $from,
+			length($body) - 1, length $body);
+		substr $body, 0, $from, '';
+	}
+	my $half = substr $body, 0, int(length($body) / 2);
+	my $whole = 'Content-Length: ' . length $body;
+	(my $wrong = $body) =~ tr/\x00-\xff/\x01-\xff\x00/;
+	return answer($c, 302, ["Location: $path"], '') if $repo eq 'loop';
+	return answer($c, 307, ["Location: http://127.0.0.1:" . ($port + 1) . "/other/$digest"], '')
+		if $repo eq 'elsewhere';
+	return answer($c, 302, ["Location: http://127.0.0.1:9/x"], '') if $repo eq 'unlisted';
+	return answer($c, 302, ["Location: file:///etc/passwd"], '') if $repo eq 'file';
+	return answer($c, 200, [], $wrong) if $repo eq 'wrong' || ($repo eq 'wrong-once' && once($repo));
+	return answer($c, $status, [@headers, $whole], $half)
+		if $repo eq 'cut' || ($repo eq 'resume' && once($repo));
+	return answer($c, 206, ['Content-Range: bytes 7-8/9', $whole], $half)
+		if $repo eq 'bad-range' && $from && once('range');
+	return answer($c, 200, [$whole], $half) if $repo eq 'bad-range' && once('bad-range');
+	return answer($c, 200, ['X-No-Length: 1'], $half) if $repo eq 'short';
+	return answer($c, 200, ['X-No-Length: 1'], $body . $body) if $repo eq 'long';
+	answer($c, $status, \@headers, $body);
+}
+
+sub serve {
+	my ($c, $local) = @_;
+	my $request = '';
+	while ($request !~ /\r\n\r\n/) { sysread $c, $request, 8192, length $request or return }
+	my ($path) = $request =~ m{^GET (\S+) } or return;
+	my ($token) = $request =~ /\r\nAuthorization: (.*?)\r\n/i;
+	note("$local $path " . ($token // '-'));
+	return answer($c, 200, [], slurp("$layout/blobs/sha256/$1")) if $path =~ m{^/other/(.*)};
+	return answer($c, 200, [], '{"token":"secret","expires_in":300}') if $path =~ m{^/token\?};
+	my ($repo, $kind, $what) = $path =~ m{^/v2/([a-z0-9/-]+)/(manifests|blobs)/(\S+)$}
+		or return answer($c, 404, [], '');
+	my $realm = "Www-Authenticate: Bearer realm=\"http://127.0.0.1:$port/token\","
+		. "service=\"a, b\",scope=\"repository:$repo:pull\"";
+	return answer($c, 401, ['Www-Authenticate: Basic realm="x"', $realm], '')
+		if $repo =~ /^(token|elsewhere)$/ && ($token // '') ne 'Bearer secret';
+	return answer($c, 401, [$realm], '') if $repo eq 'never';
+	return answer($c, 401, ['Www-Authenticate: Basic realm="x"'], '') if $repo eq 'basic';
+	return serve_manifest($c, $repo, $what) if $kind eq 'manifests';
+	serve_blob($c, $repo, $1, $request) if $what =~ /^sha256:(.*)/;
+}
+
+# The second port is another host, as far as an HTTP client can tell.
+my $other = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port + 1, Listen => 64,
+	ReuseAddr => 1) or die "listen: $!";
+for my $extra ($other) {
+	next if fork;
+	$server = $extra;
+	last;
+}
+while (1) {
+	my $c = $server->accept or next;
+	if (fork == 0) { serve($c, $server->sockport == $port ? 'home' : 'other'); exit 0 }
+	close $c;
+}

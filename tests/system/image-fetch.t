@@ -1,0 +1,241 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# Images from a real registry (Debian's docker-registry), from layouts and archives, and from a
+# registry that lies; through the store, in namespaces of the test's own.
+use strict;
+use warnings;
+use Cwd 'abs_path';
+use File::Basename 'dirname';
+use File::Temp 'tempdir';
+use Test::More;
+
+my $here = dirname(abs_path($0));
+my $build = abs_path($ENV{STOKER_BUILD} // "$here/../../build");
+plan skip_all => 'needs root' if $> != 0;
+unless ($ENV{STOKER_UNSHARED}) {
+	$ENV{STOKER_UNSHARED} = 1;
+	exec 'unshare', '--net', '--mount', $^X, abs_path($0);
+}
+system('ip link set lo up') == 0 or die "no loopback";
+
+my $dir = tempdir('stoker-fetch-XXXXXX', TMPDIR => 1);
+my @servers;
+my $parent = $$;
+
+END {
+	if ($parent && $$ == $parent) {
+		my $status = $?;
+		for my $pid (@servers) { kill 'KILL', -$pid; waitpid $pid, 0 }
+		system('umount', "$dir/full") if $dir && -d "$dir/full";
+		system('rm', '-rf', $dir) if $dir;
+		$? = $status;
+	}
+}
+
+sub run { my (@command) = @_; system(@command) == 0 or die "@command: failed\n" }
+
+sub quietly { my ($command) = @_; system("$command >$dir/log 2>&1") == 0 or die "$command:\n", `cat $dir/log` }
+
+sub start {
+	my ($port, @command) = @_;
+	my $pid = fork // die;
+	if ($pid == 0) {
+		setpgrp;
+		open STDIN, '<', '/dev/null';
+		open STDOUT, '>>', "$dir/servers.log";
+		open STDERR, '>&', \*STDOUT;
+		exec @command or exit 127;
+	}
+	push @servers, $pid;
+	for (1 .. 600) {
+		return $pid if `ss -Hltn sport = :$port` =~ /LISTEN/;
+		select undef, undef, undef, 0.1;
+	}
+	die "nothing listens on port $port:\n", `cat $dir/servers.log`;
+}
+
+# Asks the store; returns a hash of reference => line.
+sub ask {
+	my (%with) = @_;
+	my $state = $with{state} // "$dir/state";
+	my @command = ("$build/tests/store_driver", $state, $build,
+		$with{insecure} // '127.0.0.1:5000,127.0.0.1:6000,127.0.0.1:6001',
+		$with{retries} // 1, @{$with{references}});
+	open my $out, '-|', @command or die;
+	my %answers;
+	while (<$out>) {
+		chomp;
+		my ($kind, $reference, $rest) = split / /, $_, 3;
+		$answers{$reference} = "$kind $rest";
+	}
+	close $out;
+	return \%answers;
+}
+
+sub image { my ($reference, %with) = @_; return ask(%with, references => [$reference])->{$reference} }
+
+sub id { my ($answer) = @_; return $answer =~ /^image ([0-9a-f]{64}) / ? $1 : "none: $answer" }
+
+sub files { my ($path) = @_; my @all = glob "$path/*"; return scalar @all }
+
+# --- an image of two layers, in a layout that others than root can read ----------------------------
+
+my $layout = "$dir/layout";
+chmod 0755, $dir;
+quietly("umoci init --layout $layout && umoci new --image $layout:v1");
+for my $layer (1, 2) {
+	quietly("umoci unpack --image $layout:v1 $dir/bundle");
+	run('mkdir', '-p', "$dir/bundle/rootfs/bin");
+	run("head -c 900000 /dev/urandom > $dir/bundle/rootfs/bin/file$layer");
+	quietly("umoci repack --image $layout:v1 $dir/bundle && rm -rf $dir/bundle");
+}
+quietly("umoci gc --layout $layout && chmod -R a+rX $layout");
+
+# --- layouts and archives --------------------------------------------------------------------------
+
+my $first = image("oci:$layout:v1");
+my $id = id($first);
+like($id, qr/^[0-9a-f]{64}$/, 'a layout becomes an image');
+like($first, qr{ sha256:[0-9a-f]{64} \Q$dir\E/state/images/squashfs/$id\.sqfs$}, 'it is where it belongs');
+is(sprintf('%o %d', (stat "$dir/state/images/squashfs/$id.sqfs")[2, 4]), '100444 0', 'root owns it, nobody writes it');
+is(id(image("oci:$layout")), $id, 'the only image of a layout needs no name');
+is(files("$dir/state/images/blobs/sha256"), 2, 'manifest and config are kept, layers are not');
+quietly("skopeo copy oci:$layout:v1 oci-archive:$dir/oci.tar:v1");
+quietly("skopeo copy oci:$layout:v1 docker-archive:$dir/docker.tar:app:1");
+is(id(image("oci-archive:$dir/oci.tar:v1")), $id, 'an archive of it is the same image');
+quietly("gzip -k $dir/oci.tar");
+is(id(image("oci-archive:$dir/oci.tar.gz")), $id, 'so is a compressed one');
+my $docker = id(image("docker-archive:$dir/docker.tar:app:1"));
+like($docker, qr/^[0-9a-f]{64}$/, 'a docker archive becomes an image');
+is(id(image("docker-archive:$dir/docker.tar")), $docker, 'its only image needs no name');
+like(image("oci:$layout:v2"), qr/^error 0 no image named 'v2' in the index$/, 'a name that is not there');
+like(image("docker-archive:$dir/docker.tar:app:2"), qr/^error 0 .*manifest\.json: no image named 'docker\.io\/library\/app:2'$/, 'nor in an archive');
+like(image("oci:$dir/oci.tar"), qr/^error 0 .*Not a directory$/, 'a file is no layout');
+like(image("oci-archive:$layout"), qr/^error 0 .*not a file \(a directory is oci:DIR\)$/, 'a directory is no archive');
+chmod 0700, "$layout/blobs";
+like(image("oci:$layout:v1", state => "$dir/fresh"), qr/^error 0 .*'blobs' is not readable for the image fetcher, which is not root \(chmod -R a\+rX \Q$layout\E\)$/, 'a layout that only root can read');
+chmod 0755, "$layout/blobs";
+run("head -c 500000 $dir/oci.tar > $dir/cut.tar");
+like(image("oci-archive:$dir/cut.tar", state => "$dir/fresh"), qr/^error 0 .*(not a whole tar archive|no '.*' in it)/, 'a truncated archive');
+run('cp', '-a', $layout, "$dir/bent");
+my ($biggest) = sort { -s $b <=> -s $a } glob "$dir/bent/blobs/sha256/*";
+run("printf x | dd of=$biggest bs=1 seek=1000 conv=notrunc status=none");
+like(image("oci:$dir/bent:v1", state => "$dir/fresh"), qr/^error 0 blob sha256:.*: its content has another digest$/, 'a blob that was changed');
+is(files("$dir/fresh/images/squashfs"), 0, 'none of these left an image');
+
+# --- a real registry -------------------------------------------------------------------------------
+
+sub registry_config {
+	my ($port, $more) = @_;
+	open my $f, '>', "$dir/registry-$port.yml";
+	print $f "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: $dir/registry}}\n",
+		"http:\n  addr: 127.0.0.1:$port\n", $more // '';
+	return "$dir/registry-$port.yml";
+}
+
+my $registry = start(5000, 'docker-registry', 'serve', registry_config(5000));
+quietly("skopeo copy --dest-tls-verify=false oci:$layout:v1 docker://127.0.0.1:5000/team/app:v1");
+my %state = (state => "$dir/remote");
+my $pulled = image('127.0.0.1:5000/team/app:v1', %state);
+is(id($pulled), $id, 'the registry gives the same image');
+my ($manifest) = $pulled =~ /(sha256:[0-9a-f]{64})/;
+is(id(image("127.0.0.1:5000/team/app\@$manifest", %state)), $id, 'also by digest');
+is(files("$dir/remote/images/squashfs"), 2, 'two references, one file');
+my $other = 'sha256:' . 'a' x 64;
+like(image("127.0.0.1:5000/team/app\@$other", %state), qr/^error 0 registry '127\.0\.0\.1:5000': no such image: 'manifests\/\Q$other\E' \(check name and tag\)$/, 'a digest that is not there');
+like(image('127.0.0.1:5000/team/app:v2', %state), qr/^error 0 .*no such image/, 'a tag that is not there');
+like(image('127.0.0.1:5000/team/app:v1', insecure => '', retries => 0, state => "$dir/fresh"), qr/^error 1 registry '127\.0\.0\.1:5000': .*(SSL|TLS|wrong version)/i, 'without TLS only where it is allowed');
+
+# An index for three platforms, one of them an attestation.
+my $raw = `cat $layout/blobs/sha256/${\ substr $manifest, 7}`;
+my $entry = sub { my ($os, $arch) = @_; return sprintf '{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"%s","size":%d,"platform":{"os":"%s","architecture":"%s"}}', $manifest, length $raw, $os, $arch };
+my $arch = { 'x86_64' => 'amd64', 'aarch64' => 'arm64' }->{(split ' ', `uname -m`)[0]};
+open my $index, '>', "$dir/index.json";
+print $index '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[', join(',', $entry->('unknown', 'unknown'), $entry->('linux', 's390x'), $entry->('linux', $arch)), ']}';
+close $index;
+quietly("curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary \@$dir/index.json http://127.0.0.1:5000/v2/team/app/manifests/multi");
+is(id(image('127.0.0.1:5000/team/app:multi', %state)), $id, 'an index leads to the platform');
+
+# TLS, with a certificate of an authority that this mount namespace alone trusts.
+quietly("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=DNS:localhost -keyout $dir/key.pem -out $dir/cert.pem");
+start(5443, 'docker-registry', 'serve', registry_config(5443, "  tls: {certificate: $dir/cert.pem, key: $dir/key.pem}\n"));
+like(image('localhost:5443/team/app:v1', retries => 0, state => "$dir/fresh"), qr/^error 1 registry 'localhost:5443': .*certificate/i, 'a certificate that nobody vouches for');
+my $bundle = '/etc/ssl/certs/ca-certificates.crt';
+run("mount --make-rprivate / && mount --bind $dir/cert.pem $bundle && chmod 0644 $dir/cert.pem");
+is(id(image('localhost:5443/team/app:v1', state => "$dir/tls")), $id, 'over TLS');
+
+kill 'KILL', -$registry;
+waitpid $registry, 0;
+is(id(image('127.0.0.1:5000/team/app:v1', %state)), $id, 'the registry is down: what was pulled is there');
+like(image('127.0.0.1:5000/team/app:v3', %state, retries => 0), qr/^error 1 registry '127\.0\.0\.1:5000': Failed to connect/, 'what was not, is tried again later');
+
+# --- a registry that lies --------------------------------------------------------------------------
+
+run('mkdir', "$dir/lies");
+start(6000, $^X, "$here/../fakes/lying-registry.pl", $layout, 6000, "$dir/lies");
+sub nest {
+	my ($depth) = @_;
+	my ($digest, $size) = ($manifest, length $raw);
+	my $type = 'manifest';
+	for (1 .. $depth) {
+		my $text = sprintf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.%s.v1+json","digest":"%s","size":%d}]}', $type, $digest, $size;
+		open my $f, '>', "$dir/lies/nested";
+		print $f $text;
+		close $f;
+		($digest) = map { "sha256:$_" } `sha256sum $dir/lies/nested` =~ /^([0-9a-f]{64})/;
+		($size, $type) = (length $text, 'index');
+		run('cp', "$dir/lies/nested", "$dir/lies/nested-" . substr $digest, 7);
+		run('cp', "$dir/lies/nested", "$dir/lies/nested-root");
+	}
+}
+nest(3);
+
+my $at = "registry '127\\.0\\.0\\.1:6000': ";
+my @cases = (
+	[good => qr/^image $id /],
+	[token => qr/^image $id /],
+	[busy => qr/^image $id /],
+	[resume => qr/^image $id /],
+	['wrong-once' => qr/^image $id /],
+	['bad-range' => qr/^image $id /, 3],
+	[elsewhere => qr/^image $id /],
+	[never => qr/^error 0 ${at}it refuses its own token with 401/],
+	[basic => qr/^error 0 ${at}it asks for authentication by 'Basic realm="x"', not by a token$/],
+	[notfound => qr/^error 0 ${at}no such image/],
+	[broken => qr/^error 1 ${at}answer 503 to 'manifests\/1'$/],
+	[html => qr/^error 0 manifest:1:1: not valid JSON/],
+	[schema1 => qr/^error 0 manifest: Docker's schema 1, which cannot be verified/],
+	[both => qr/^error 0 manifest: index and manifest at once, so it is neither$/],
+	[mistyped => qr/^error 0 manifest: .*declared as 'application\/vnd\.oci\.image\.index\.v1\+json'/],
+	[endless => qr/^error 0 its manifest is larger than 4 MiB$/],
+	[traversal => qr/^error 0 manifest: layers\[0\]: 'sha256:\.\.\/\.\.\/x' is not a digest/],
+	[nested => qr/^error 0 indexes nested more than 2 deep$/],
+	[loop => qr/^error 0 ${at}more than 5 redirects in a row$/],
+	[unlisted => qr/^error 0 ${at}a redirect to 'http:\/\/127\.0\.0\.1:9\/x', which is without TLS$/],
+	[file => qr/^error 0 ${at}a redirect: 'file:\/\/\/etc\/passwd' is neither http nor https$/],
+	[wrong => qr/^error 0 blob sha256:.*: its content has another digest$/],
+	[short => qr/^error 0 blob sha256:.*: it is smaller than its manifest says$/],
+	[long => qr/^error 0 blob sha256:.*: it is larger than its manifest says$/],
+	[cut => qr/^error 1 ${at}/],
+);
+for my $case (@cases) {
+	my ($name, $expected, $retries) = @$case;
+	my $answer = image("127.0.0.1:6000/$name:1", state => "$dir/lie-$name", retries => $retries // 1);
+	like($answer, $expected, "lies: $name");
+	is(files("$dir/lie-$name/images/squashfs") . ' ' . files("$dir/lie-$name/images/refs"), '0 0', "lies: $name left nothing") if $answer =~ /^error/;
+}
+like(image("127.0.0.1:6000/pinned\@$manifest", state => "$dir/fresh"), qr/^error 0 manifest \Q$manifest\E: its content has another digest$/, 'lies: another manifest than the one pinned');
+my $log = `cat $dir/lies/log`;
+like($log, qr{^other /other/[0-9a-f]{64} -$}m, 'the token does not follow a redirect to another host');
+unlike($log, qr{^other .* Bearer}m, 'never');
+like($log, qr/^range resume \d{5,}$/m, 'a broken download goes on where it broke');
+
+# --- faults of this host ---------------------------------------------------------------------------
+
+run('mkdir', "$dir/full");
+run('mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', "$dir/full");
+like(image("oci:$layout:v1", state => "$dir/full/state"), qr/^error 1 .*No space left on device/, 'a full disk is an error that may pass');
+is(files("$dir/full/state/images/squashfs") . files("$dir/full/state/images/tmp") . files("$dir/full/state/images/refs"), '000', 'and nothing of it is left');
+is((grep { /tmp-/ } glob "$dir/full/state/images/blobs/sha256/*") + 0, 0, 'nor half a blob');
+
+done_testing();
