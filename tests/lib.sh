@@ -63,7 +63,8 @@ ctl() {
 
 # Every VMM of this host runs under a uid of its range, and nobody else does.
 vmm_pids() {
-	ctl status --json 2>/dev/null | tr ',{' '\n\n' | sed -n 's/^ *"pid": *\([1-9][0-9]*\).*/\1/p'
+	ctl status --json 2>/dev/null | tr ',{' '\n\n' |
+		sed -n '/"instances"/,$s/^ *"pid": *\([1-9][0-9]*\).*/\1/p' # not the daemon's own
 }
 
 # --- the daemon ----------------------------------------------------------------------------------

@@ -17,19 +17,24 @@ static void on_answer(void *data, const char *key, const json_t *value)
 {
 	_cleanup_strbuf_ struct strbuf bytes = { 0 };
 	const json_t *counter;
-	size_t i;
+	size_t i, silent = 0;
 
 	(void)data;
 	if (strcmp(key, "guard") != 0)
 		return;
 	print_bytes(&bytes, json_u64_or(value, "accepted_bytes", 0));
 	print_text(stdout, json_string_or(value, "name", "?"));
-	fputs(": guard attached by ", stdout);
+	fputs(": guard (", stdout);
 	print_text(stdout, json_string_or(value, "attachment", "?"));
-	printf(", %s accepted from the guest\n%-9s%12s  %s\n", strbuf_text(&bytes), "VERDICT",
+	printf("), %s accepted from the guest\n%-9s%12s  %s\n", strbuf_text(&bytes), "VERDICT",
 	       "PACKETS", "REASON");
 	json_array_foreach (json_object_get(value, "counters"), i, counter)
-		print_counter(counter);
+		if (json_bool_or(counter, "drop", false) && !json_u64_or(counter, "packets", 0))
+			silent++;
+		else
+			print_counter(counter);
+	if (silent > 0)
+		printf("drop%17d  for each of %zu other reasons\n", 0, silent);
 }
 
 int ctl_guard(const struct ctl *ctl)

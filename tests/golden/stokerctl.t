@@ -185,7 +185,7 @@ OUT
 check('reload with a failure', qq({"text":"p\\n"}\n)
 	. qq({"result":{"name":"acme/web","phase":"failed","reason":"image-error","message":"no such image"}}\n)
 	. qq({"result":{$web}}\n{"result":{$job}}\n{"done":true,"settled":true}\n),
-	['reload', '--timeout=5'], 1,
+	['reload', '--timeout=5'], 0,
 	"p\n", "stokerctl: acme/web: failed, image-error: no such image\n"
 	. "stokerctl: acme/job: backoff, exited 3 (see: stokerctl logs acme/job)\n"
 	. "stokerctl: 2 of 3 changed instances do not run\n",
@@ -206,12 +206,14 @@ check('logs', qq({"log":"one\\n"}\n{"gap":true}\n{"log":"t\\u001b[2Jwo\\u009b\\n
 check('logs -fn', $done, ['logs', '-fn', '0', 'acme/web'], 0, '', '',
 	'{"command":"logs","name":"acme/web","follow":true,"lines":0}');
 check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":1536,"counters":['
-	. '{"name":"accept","packets":41,"drop":false},{"name":"source-mac","packets":7,"drop":true}'
+	. '{"name":"accept","packets":41,"drop":false},{"name":"source-mac","packets":7,"drop":true},'
+	. '{"name":"vlan","packets":0,"drop":true},{"name":"gso","packets":0,"drop":true}'
 	. qq(]}}\n) . $done, ['guard', 'acme/web'], 0, <<'OUT', '', '{"command":"guard","name":"acme/web"}');
-acme/web: guard attached by tcx, 1.5KiB accepted from the guest
+acme/web: guard (tcx), 1.5KiB accepted from the guest
 VERDICT       PACKETS  REASON
 pass               41  accept
 drop                7  source-mac
+drop                0  for each of 2 other reasons
 OUT
 check('events', '{"event":{"number":1,"time":"2026-11-23T12:00:00Z","name":"a/b","phase":"backoff",'
 	. qq("reason":"signalled","exit_signal":11,"message":"m"}}\n) . $done, ['events', '-f'], 0,
