@@ -55,7 +55,7 @@ static const struct setting table[] = {
 	{ "vm", "kernel", SETTING_KERNEL, AT(default_kernel) },
 	{ "vm", "qemu", SETTING_PATH, AT(qemu_path) },
 	{ "vm", "boot_timeout", SETTING_DURATION, AT(boot_timeout_ms), 1000, 3600000 },
-	{ "vm", "restart_delay_min", SETTING_DURATION, AT(restart_min_ms), 0, 3600000 },
+	{ "vm", "restart_delay_min", SETTING_DURATION, AT(restart_min_ms), 1, 3600000 },
 	{ "vm", "restart_delay_max", SETTING_DURATION, AT(restart_max_ms), 1, 86400000 },
 	{ "vm", "restart_reset_after", SETTING_DURATION, AT(restart_reset_ms), 1, 86400000 },
 	{ "log", "file_size", SETTING_SIZE, AT(log_file_bytes), 64 << 10, UINT64_C(1) << 40 },

@@ -56,7 +56,7 @@ static void test_all_keys(void **state)
 				   "insecure_registries = localhost:5000 registry.test\n"
 				   "retries = 0\njobs = 4\n"
 				   "[vm]\nvmm = qemu\nkernel = /boot/k\nqemu = /a/qemu\n"
-				   "boot_timeout = 1m\nrestart_delay_min = 0s\n"
+				   "boot_timeout = 1m\nrestart_delay_min = 1ms\n"
 				   "restart_delay_max = 5s\nrestart_reset_after = 10s\n"
 				   "[log]\nfile_size = 1MiB\nfiles = 2\nrate = 64KiB";
 	struct problems problems = { 0 };
@@ -82,7 +82,7 @@ static void test_all_keys(void **state)
 	assert_string_equal(settings.default_kernel, "/boot/k");
 	assert_string_equal(settings.qemu_path, "/a/qemu");
 	assert_int_equal(settings.boot_timeout_ms, 60000);
-	assert_int_equal(settings.restart_min_ms, 0);
+	assert_int_equal(settings.restart_min_ms, 1);
 	assert_int_equal(settings.restart_max_ms, 5000);
 	assert_int_equal(settings.restart_reset_ms, 10000);
 	assert_int_equal(settings.log_file_bytes, 1 << 20);
