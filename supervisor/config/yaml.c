@@ -11,18 +11,10 @@
 #include <yaml.h>
 
 #include "base/alloc.h"
+#include "config/arena.h"
+#include "config/merge.h"
 
-enum {
-	ARENA_CHUNK = 64 * 1024,
-	ANCHORS_MAX = 1000,
-	MERGE_WORK_MAX = 1 << 22, /* key comparisons that merging may cost in one file */
-};
-
-struct chunk {
-	struct chunk *next;
-	size_t used, size;
-	_Alignas(max_align_t) char bytes[];
-};
+enum { ANCHORS_MAX = 1000 };
 
 struct anchor {
 	char *name; /* in the arena */
@@ -30,7 +22,7 @@ struct anchor {
 };
 
 struct document {
-	struct chunk *chunks;
+	struct arena arena; /* everything in a document lives as long as it does */
 	struct node *root;
 };
 
@@ -46,35 +38,6 @@ struct builder {
 	size_t node_count;
 	size_t merge_work;
 };
-
-/* Everything in a document lives as long as it does. */
-static void *arena(struct document *document, size_t size)
-{
-	struct chunk *chunk = document->chunks;
-	void *memory;
-
-	size = (size + 15) & ~(size_t)15;
-	if (!chunk || chunk->size - chunk->used < size) {
-		size_t room = size > ARENA_CHUNK ? size : ARENA_CHUNK;
-
-		chunk = xcalloc(1, sizeof(*chunk) + room);
-		chunk->size = room;
-		chunk->next = document->chunks;
-		document->chunks = chunk;
-	}
-	memory = chunk->bytes + chunk->used;
-	chunk->used += size;
-	return memory;
-}
-
-static char *arena_text(struct document *document, const void *text, size_t length)
-{
-	char *copy = arena(document, length + 1);
-
-	memcpy(copy, text, length);
-	copy[length] = '\0';
-	return copy;
-}
 
 static struct mark mark_of(const struct builder *builder, yaml_mark_t mark)
 {
@@ -116,7 +79,7 @@ static int check_depth(struct builder *builder, unsigned depth, struct mark mark
 static struct node *new_node(struct builder *builder, enum node_kind kind,
 			     const yaml_event_t *event)
 {
-	struct node *node = arena(builder->document, sizeof(*node));
+	struct node *node = arena_alloc(&builder->document->arena, sizeof(*node));
 
 	node->kind = kind;
 	node->height = 1;
@@ -138,7 +101,7 @@ static int remember_anchor(struct builder *builder, const yaml_char_t *name, str
 	builder->anchors = xreallocarray(builder->anchors, builder->anchor_count + 1,
 					 sizeof(*builder->anchors));
 	anchor = &builder->anchors[builder->anchor_count++];
-	anchor->name = arena_text(builder->document, name, strlen((const char *)name));
+	anchor->name = arena_text(&builder->document->arena, name, strlen((const char *)name));
 	anchor->node = node;
 	return 0;
 }
@@ -163,7 +126,7 @@ static int build_text(struct builder *builder, const yaml_event_t *event, struct
 		report_add(builder->report, node->mark, "text may not hold a NUL character");
 		return -1;
 	}
-	node->text = arena_text(builder->document, value, event->data.scalar.length);
+	node->text = arena_text(&builder->document->arena, value, event->data.scalar.length);
 	node->is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	*ret = node;
 	return remember_anchor(builder, event->data.scalar.anchor, node);
@@ -191,121 +154,11 @@ static int build_alias(struct builder *builder, const yaml_event_t *event, unsig
 	return -1;
 }
 
-static bool is_merge_key(const struct node *key)
-{
-	return key->is_plain && strcmp(key->text, "<<") == 0;
-}
-
-static int compare_keys(const void *a, const void *b)
-{
-	const struct node *left = **(struct node * *const *)a, *right = **(struct node * *const *)b;
-	int order = strcmp(left->text, right->text);
-
-	/* Equal keys in the order of the file: both pointers are into the same array. */
-	return order ? order
-		     : (*(struct node * *const *)a > *(struct node * *const *)b) -
-			       (*(struct node * *const *)a < *(struct node * *const *)b);
-}
-
-/* Reports each key that was there before, and takes it and its value out. */
-static void drop_duplicates(struct builder *builder, struct node *map)
-{
-	size_t pairs = map->count / 2, kept = 0;
-	_cleanup_free_
-	struct node ***sorted = xcalloc(pairs, sizeof(*sorted));
-	const struct node *first = NULL;
-	bool dropped = false;
-
-	for (size_t i = 0; i < pairs; i++)
-		sorted[i] = &map->items[2 * i];
-	qsort(sorted, pairs, sizeof(*sorted), compare_keys);
-	for (size_t i = 0; i < pairs; i++) {
-		struct node *key = *sorted[i];
-
-		if (!first || strcmp(first->text, key->text) != 0) {
-			first = key;
-			continue;
-		}
-		report_add(builder->report, key->mark, "duplicate key '%s' (first in line %u)",
-			   key->text, first->mark.line);
-		*sorted[i] = NULL;
-		dropped = true;
-	}
-	for (size_t i = 0; dropped && i < pairs; i++) {
-		if (!map->items[2 * i])
-			continue;
-		map->items[2 * kept] = map->items[2 * i];
-		map->items[2 * kept++ + 1] = map->items[2 * i + 1];
-	}
-	if (dropped)
-		map->count = 2 * kept;
-}
-
-static bool has_key(struct node *const *items, size_t count, const char *text)
-{
-	for (size_t i = 0; i + 1 < count; i += 2)
-		if (strcmp(items[i]->text, text) == 0)
-			return true;
-	return false;
-}
-
-/* Appends the pairs of `from` whose keys are not there yet (yaml.org/type/merge.html). */
-static int merge_one(struct builder *builder, size_t base, const struct node *from)
-{
-	if (from->kind != NODE_MAP) {
-		report_add(builder->report, from->mark, "'<<' merges mappings, not %s",
-			   node_kind_name(from));
-		return -1;
-	}
-	builder->merge_work += from->count * (from->count + builder->stack_count - base);
-	if (builder->merge_work > MERGE_WORK_MAX) {
-		report_add(builder->report, from->mark, "'<<' merges too many keys");
-		return -1;
-	}
-	for (size_t i = 0; i < from->count; i += 2) {
-		if (has_key(builder->stack + base, builder->stack_count - base,
-			    from->items[i]->text))
-			continue;
-		push(builder, from->items[i]);
-		push(builder, from->items[i + 1]);
-	}
-	return 0;
-}
-
-/* Replaces "<<" by what it names; the map's own keys win. */
-static int merge_keys(struct builder *builder, struct node *map)
-{
-	size_t base = builder->stack_count;
-	const struct node *merge = NULL;
-	int result = 0;
-
-	for (size_t i = 0; i < map->count; i += 2) {
-		if (is_merge_key(map->items[i])) {
-			merge = map->items[i + 1];
-			continue;
-		}
-		push(builder, map->items[i]);
-		push(builder, map->items[i + 1]);
-	}
-	if (merge && merge->kind == NODE_LIST)
-		for (size_t i = 0; result == 0 && i < merge->count; i++)
-			result = merge_one(builder, base, merge->items[i]);
-	else if (merge)
-		result = merge_one(builder, base, merge);
-	if (merge && result == 0) {
-		map->count = builder->stack_count - base;
-		map->items = arena(builder->document, map->count * sizeof(struct node *));
-		memcpy(map->items, builder->stack + base, map->count * sizeof(struct node *));
-	}
-	builder->stack_count = base;
-	return result;
-}
-
 /* Moves what was pushed since `base` into the node that it belongs to. */
 static void adopt_children(struct builder *builder, struct node *node, size_t base)
 {
 	node->count = builder->stack_count - base;
-	node->items = arena(builder->document, node->count * sizeof(struct node *));
+	node->items = arena_alloc(&builder->document->arena, node->count * sizeof(struct node *));
 	if (node->count)
 		memcpy(node->items, builder->stack + base, node->count * sizeof(struct node *));
 	builder->stack_count = base;
@@ -378,8 +231,8 @@ static int build_map(struct builder *builder, const yaml_event_t *event, unsigne
 	adopt_children(builder, node, base);
 	if (check_keys(builder, node) < 0)
 		return -1;
-	drop_duplicates(builder, node);
-	if (merge_keys(builder, node) < 0)
+	map_drop_duplicates(node, builder->report);
+	if (map_merge(node, &builder->document->arena, &builder->merge_work, builder->report) < 0)
 		return -1;
 	*ret = node;
 	return remember_anchor(builder, event->data.mapping_start.anchor, node);
@@ -505,10 +358,7 @@ struct document *document_free(struct document *document)
 {
 	if (!document)
 		return NULL;
-	for (struct chunk *chunk = document->chunks, *next; chunk; chunk = next) {
-		next = chunk->next;
-		free(chunk);
-	}
+	arena_reset(&document->arena);
 	free(document);
 	return NULL;
 }

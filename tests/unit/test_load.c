@@ -219,6 +219,30 @@ static void test_many_problems(void **state)
 	problems_reset(&problems);
 }
 
+/* What expands or merges is bounded before it costs time: the text stays small, the work would not.
+ */
+static void test_yaml_bounds(void **state)
+{
+	const struct scratch *scratch = *state;
+	_cleanup_strbuf_ struct strbuf anchors = { 0 }, merges = { 0 };
+
+	for (int i = 0; i < 1001; i++)
+		strbuf_printf(&anchors, "x-%d: &a%d 1\n", i, i);
+	put(scratch, "a.yaml", strbuf_text(&anchors), 0644);
+	strbuf_puts(&merges, "x-a: &a {");
+	for (int i = 0; i < 2000; i++)
+		strbuf_printf(&merges, "k%d: 1, ", i);
+	strbuf_puts(&merges, "}\nx-b: {<<: [*a, *a]}\n");
+	put(scratch, "b.yaml", strbuf_text(&merges), 0644);
+	refused_as(scratch, "a.yaml:1001:9: more than 1000 anchors\n"
+			    "x-1000: &a1000 1\n"
+			    "        ^\n"
+			    "b.yaml:1:6: '<<' merges too many keys (split the file)\n"
+			    "x-a: &a {k0: 1, k1: 1, k2: 1, k3: 1, k4: 1, k5: 1, k6: 1, k7: 1, k8: "
+			    "1, k9: 1, k10: 1, k11: 1, k12: 1, k13: 1, k...\n"
+			    "     ^\n");
+}
+
 static void test_named_files(void **state)
 {
 	const struct scratch *scratch = *state;
@@ -503,6 +527,7 @@ int main(void)
 		TEST(test_large_file),
 		TEST(test_many_files),
 		TEST(test_many_problems),
+		TEST(test_yaml_bounds),
 		TEST(test_named_files),
 		TEST(test_defaults_of_settings),
 		TEST(test_leases),
