@@ -1,92 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests, jobs, and what a job goes through: queued -> fetching -> building -> ended. Called by
- * instances that want an image; feeds them a published one. Everything that moves a job forward
- * happens in `advance`, from the loop, so no caller is called back from inside its own call.
+ * Requests, and the jobs that they share: queued -> fetching -> ready -> building -> ended. Called
+ * by instances that want an image; feeds them a published one. Everything that moves a job forward
+ * is called from the loop, so no caller is called back from inside its own call.
  */
 #include "image/image.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
-#include "image/build.h"
-#include "image/process.h"
-#include "image/store.h"
-#include "model/reference.h"
+#include "image/job.h"
 
-enum { ACTIVE_MAX = 2, CACHE_FD = 4, SOURCE_FD = 5, CONFIG_FD = 6, LAYER_FD = 7 };
-
-enum job_state {
-	JOB_QUEUED,
-	JOB_FETCHING,
-	JOB_READY, /* blobs are here; to be built, unless another job builds the same */
-	JOB_BUILDING,
-	JOB_ENDED, /* outcome known; requests are to be told */
-};
-
-struct image_request {
-	struct job *job;
-	image_fn *fn;
-	void *data;
-	struct image_request *next;
-};
-
-struct job {
-	struct image_store *store;
-	struct job *next;
-	char *key; /* canonical reference, or the text when it is none */
-	struct reference reference;
-	enum job_state state;
-	struct image_request *requests; /* owned */
-	struct process *process;
-	struct job_facts {
-		char manifest[OCI_DIGEST_SIZE], config[OCI_DIGEST_SIZE], id[STORE_ID_SIZE];
-		struct oci_descriptor layers[REPORT_LAYERS_MAX];
-		size_t layer_count;
-	} facts; /* what the fetcher found */
-	struct store_build build;
-	struct image *image; /* the outcome, or err */
-	struct error err;
-	bool retry;
-};
-
-struct image_store {
-	struct loop *loop;		 /* borrowed */
-	const struct settings *settings; /* borrowed */
-	char *program;
-	struct store disk;
-	struct job *jobs; /* in order of arrival */
-	struct watch *soon;
-	struct strv spent; /* layers of published images, removed when no job is left */
-};
-
-static void advance_soon(struct image_store *store);
+enum { ACTIVE_MAX = 2 };
 
 /* --- ends of jobs ---------------------------------------------------------------------------- */
-
-static void job_fail(struct job *job, const struct error *err, bool retry)
-{
-	job->err = *err;
-	job->retry = retry;
-	job->state = JOB_ENDED;
-	advance_soon(job->store);
-}
-
-static void job_succeed(struct job *job, struct image *image)
-{
-	struct error err;
-
-	/* Without it the registry is asked again after a restart: no reason to fail. */
-	store_write_reference(&job->store->disk, job->key, image, &err);
-	job->image = image;
-	job->state = JOB_ENDED;
-	advance_soon(job->store);
-}
 
 static void unlink_job(struct job *job)
 {
@@ -128,212 +57,6 @@ static void job_deliver(struct job *job)
 		fn(data, job->image, job->image ? NULL : &job->err, job->retry);
 	}
 	job_free(job);
-}
-
-/* --- building -------------------------------------------------------------------------------- */
-
-static void on_build_ended(void *data, const struct error *err, bool retry)
-{
-	struct job *job = data;
-	struct image_store *store = job->store;
-	struct image *image;
-	struct error why;
-
-	job->process = process_free(job->process);
-	if (err) {
-		store_abandon(&job->build);
-		job_fail(job, err, retry);
-		return;
-	}
-	if (store_publish(&store->disk, &job->build, job->facts.id, &why) < 0) {
-		store_abandon(&job->build);
-		job_fail(job, &why, why.number == ENOSPC || why.number == EDQUOT);
-		return;
-	}
-	/* Both names have moved: nothing is left to remove but the descriptors. */
-	store_abandon(&job->build);
-	image = store_find(&store->disk, job->facts.id, job->facts.manifest);
-	if (!image) {
-		error_set(&why, "%s: the image is gone just after it was published",
-			  store->disk.squashfs);
-		job_fail(job, &why, true);
-		return;
-	}
-	for (size_t i = 0; i < job->facts.layer_count; i++)
-		strv_add(&store->spent, job->facts.layers[i].digest);
-	job_succeed(job, image);
-}
-
-static void add_build_arguments(const struct job *job, struct strv *arguments)
-{
-	static const char *const types[] = {
-		[LAYER_TAR] = "tar", [LAYER_GZIP] = "gzip", [LAYER_ZSTD] = "zstd"
-	};
-	uint32_t jobs = job->store->settings->jobs;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	strv_add(arguments, "build");
-	strv_add(arguments, "--jobs");
-	strv_addf(arguments, "%ld", jobs ? (long)jobs : cpus > 0 ? cpus : 1);
-	strv_add(arguments, "--level");
-	strv_addf(arguments, "%d", BUILD_LEVEL);
-	strv_add(arguments, "--config-digest");
-	strv_add(arguments, job->facts.config);
-	for (size_t i = 0; i < job->facts.layer_count; i++) {
-		strv_add(arguments, "--layer");
-		strv_addf(arguments, "%s:%s", types[job->facts.layers[i].layer_type],
-			  job->facts.layers[i].digest);
-	}
-}
-
-/* fds[0] and [1] are the outputs; the blobs after them are opened here and belong to the caller. */
-static int open_inputs(const struct job *job, struct child_fd *fds, size_t *count,
-		       struct error *err)
-{
-	const struct store *disk = &job->store->disk;
-
-	if (store_open_blob(disk, job->facts.config, 0, &fds[*count].fd, err) < 0)
-		return -1;
-	fds[(*count)++].target = CONFIG_FD;
-	for (size_t i = 0; i < job->facts.layer_count; i++) {
-		if (store_open_blob(disk, job->facts.layers[i].digest, job->facts.layers[i].size,
-				    &fds[*count].fd, err) < 0)
-			return -1;
-		fds[(*count)++].target = LAYER_FD + (int)i;
-	}
-	return 0;
-}
-
-static int start_build(struct job *job, struct error *err)
-{
-	struct child_fd fds[REPORT_LAYERS_MAX + 3];
-	_cleanup_strv_ struct strv arguments = { 0 };
-	struct image_store *store = job->store;
-	struct process_options options = { .program = store->program,
-					   .arguments = &arguments,
-					   .uid = store->settings->uid_base + 1,
-					   .fds = fds,
-					   .fd_count = 2,
-					   .fn = on_build_ended,
-					   .data = job };
-	int result;
-
-	if (store_begin(&store->disk, &job->build, err) < 0)
-		return -1;
-	fds[0] = (struct child_fd){ job->build.squashfs_fd, 4 };
-	fds[1] = (struct child_fd){ job->build.record_fd, 5 };
-	add_build_arguments(job, &arguments);
-	result = open_inputs(job, fds, &options.fd_count, err);
-	if (result == 0)
-		result = process_start(store->loop, &options, &job->process, err);
-	for (size_t i = 2; i < options.fd_count; i++)
-		close(fds[i].fd);
-	return result;
-}
-
-static void job_build(struct job *job)
-{
-	struct image *image = store_find(&job->store->disk, job->facts.id, job->facts.manifest);
-	struct error err;
-
-	if (image) {
-		job_succeed(job, image);
-		return;
-	}
-	job->state = JOB_BUILDING;
-	if (start_build(job, &err) == 0)
-		return;
-	store_abandon(&job->build);
-	/* No space, no process, or a blob that vanished: none of it is the image's fault. */
-	job_fail(job, &err, true);
-}
-
-/* --- fetching -------------------------------------------------------------------------------- */
-
-/* The blobs are described: if they were built before, there is nothing to fetch. */
-static bool on_known(void *data, const struct process_result *result)
-{
-	struct job *job = data;
-
-	memcpy(job->facts.manifest, result->manifest, OCI_DIGEST_SIZE);
-	memcpy(job->facts.config, result->config, OCI_DIGEST_SIZE);
-	memcpy(job->facts.layers, result->layers, sizeof(result->layers));
-	job->facts.layer_count = result->layer_count;
-	store_image_id(job->facts.config, job->facts.layers, job->facts.layer_count, job->facts.id);
-	job->image = store_find(&job->store->disk, job->facts.id, job->facts.manifest);
-	return job->image != NULL;
-}
-
-static void on_fetch_ended(void *data, const struct error *err, bool retry)
-{
-	struct job *job = data;
-
-	job->process = process_free(job->process);
-	if (err) {
-		job->image = image_free(job->image);
-		job_fail(job, err, retry);
-	} else if (job->image) {
-		job_succeed(job, take_ptr(job->image));
-	} else {
-		job->state = JOB_READY;
-		advance_soon(job->store);
-	}
-}
-
-static int open_source(const struct reference *reference, int *ret, struct error *err)
-{
-	int flags = reference->kind == REFERENCE_OCI ? O_DIRECTORY : 0;
-
-	*ret = open(reference->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | flags);
-	if (*ret < 0)
-		return error_errno(err, errno, "%s", reference->path);
-	return 0;
-}
-
-static int start_fetch(struct job *job, struct error *err)
-{
-	struct image_store *store = job->store;
-	struct child_fd fds[2] = { { store->disk.blobs_fd, CACHE_FD } };
-	_cleanup_strv_ struct strv arguments = { 0 };
-	_cleanup_close_
-	int source = -1;
-	struct process_options options = { .program = store->program,
-					   .arguments = &arguments,
-					   .uid = store->settings->uid_base,
-					   .fds = fds,
-					   .fd_count = 1,
-					   .on_known = on_known,
-					   .fn = on_fetch_ended,
-					   .data = job };
-
-	strv_add(&arguments, "fetch");
-	strv_add(&arguments, "--cache-fd");
-	strv_addf(&arguments, "%d", CACHE_FD);
-	strv_add(&arguments, "--retries");
-	strv_addf(&arguments, "%u", store->settings->fetch_retries);
-	STRV_EACH (host, &store->settings->insecure_registries) {
-		strv_add(&arguments, "--insecure");
-		strv_add(&arguments, host);
-	}
-	if (job->reference.kind != REFERENCE_REGISTRY) {
-		if (open_source(&job->reference, &source, err) < 0)
-			return -1;
-		fds[options.fd_count++] = (struct child_fd){ source, SOURCE_FD };
-		strv_add(&arguments, "--source-fd");
-		strv_addf(&arguments, "%d", SOURCE_FD);
-	}
-	strv_add(&arguments, job->key);
-	return process_start(store->loop, &options, &job->process, err);
-}
-
-static void job_fetch(struct job *job)
-{
-	struct error err;
-
-	job->state = JOB_FETCHING;
-	/* A layout that is not there needs an operator; a process that cannot start, patience. */
-	if (start_fetch(job, &err) < 0)
-		job_fail(job, &err, err.number != ENOENT && err.number != ENOTDIR);
 }
 
 /* --- scheduling ------------------------------------------------------------------------------ */
@@ -400,7 +123,7 @@ static void on_soon(struct watch *watch, unsigned events, void *data)
 	store_collect_blobs(&store->disk);
 }
 
-static void advance_soon(struct image_store *store)
+void image_advance(struct image_store *store)
 {
 	if (!store->soon)
 		store->soon = loop_soon(store->loop, on_soon, store);
@@ -493,7 +216,7 @@ struct image_request *image_request(struct image_store *store, const char *refer
 	for (last = &job->requests; *last; last = &(*last)->next)
 		;
 	*last = request;
-	advance_soon(store);
+	image_advance(store);
 	return request;
 }
 
@@ -513,7 +236,7 @@ void image_request_cancel(struct image_request *request)
 			continue;
 		unlink_job(job);
 		job_free(job);
-		advance_soon(store);
+		image_advance(store);
 		return;
 	}
 }

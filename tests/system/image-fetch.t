@@ -237,5 +237,9 @@ run('mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', "$dir/full");
 like(image("oci:$layout:v1", state => "$dir/full/state"), qr/^error 1 .*No space left on device/, 'a full disk is an error that may pass');
 is(files("$dir/full/state/images/squashfs") . files("$dir/full/state/images/tmp") . files("$dir/full/state/images/refs"), '000', 'and nothing of it is left');
 is((grep { /tmp-/ } glob "$dir/full/state/images/blobs/sha256/*") + 0, 0, 'nor half a blob');
+run('umount', "$dir/full");
+run('mount', '-t', 'tmpfs', '-o', 'size=2600k', 'none', "$dir/full");
+like(image("oci:$layout:v1", state => "$dir/full/state"), qr/^error 1 .*No space left on device/, 'the layers fit, the squashfs does not');
+is(files("$dir/full/state/images/squashfs") . files("$dir/full/state/images/tmp") . files("$dir/full/state/images/refs"), '000', 'nothing of it is left either');
 
 done_testing();

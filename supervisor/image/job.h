@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What image.c (requests, order, outcomes) and job.c (the two processes of a job) share: the store
+ * and its jobs. Nobody else includes this.
+ */
+#ifndef STOKER_IMAGE_JOB_H
+#define STOKER_IMAGE_JOB_H
+
+#include "image/image.h"
+#include "image/process.h"
+#include "image/store.h"
+#include "model/reference.h"
+
+enum job_state {
+	JOB_QUEUED,
+	JOB_FETCHING,
+	JOB_READY, /* blobs are here; to be built, unless another job builds the same */
+	JOB_BUILDING,
+	JOB_ENDED, /* outcome known; requests are to be told */
+};
+
+struct image_request {
+	struct job *job;
+	image_fn *fn;
+	void *data;
+	struct image_request *next;
+};
+
+struct job {
+	struct image_store *store;
+	struct job *next;
+	char *key; /* canonical reference, or the text when it is none */
+	struct reference reference;
+	enum job_state state;
+	struct image_request *requests; /* owned */
+	struct process *process;
+	struct job_facts {
+		char manifest[OCI_DIGEST_SIZE], config[OCI_DIGEST_SIZE], id[STORE_ID_SIZE];
+		struct oci_descriptor layers[REPORT_LAYERS_MAX];
+		size_t layer_count;
+	} facts; /* what the fetcher found */
+	struct store_build build;
+	struct image *image; /* the outcome, or err */
+	struct error err;
+	bool retry;
+};
+
+struct image_store {
+	struct loop *loop;		 /* borrowed */
+	const struct settings *settings; /* borrowed */
+	char *program;
+	struct store disk;
+	struct job *jobs; /* in order of arrival */
+	struct watch *soon;
+	struct strv spent; /* layers of published images, removed when no job is left */
+};
+
+/* Starts the fetcher, or the builder; the end of either moves the job to another state and calls
+ * image_advance. What is published already is not built again. */
+void job_fetch(struct job *job);
+void job_build(struct job *job);
+
+/* The outcome, for image.c to deliver. The image is taken over. */
+void job_fail(struct job *job, const struct error *err, bool retry);
+void job_succeed(struct job *job, struct image *image);
+
+/* In image.c: looks, from the loop, for what can be done next. */
+void image_advance(struct image_store *store);
+
+#endif
