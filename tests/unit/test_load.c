@@ -239,7 +239,7 @@ static void test_yaml_bounds(void **state)
 			    "        ^\n"
 			    "b.yaml:1:6: '<<' merges too many keys (split the file)\n"
 			    "x-a: &a {k0: 1, k1: 1, k2: 1, k3: 1, k4: 1, k5: 1, k6: 1, k7: 1, k8: "
-			    "1, k9: 1, k10: 1, k11: 1, k12: 1, k13: 1, k...\n"
+			    "1, k9: 1, k10: 1, k11: 1, k12: 1, k13: 1, k14: 1, k...\n"
 			    "     ^\n");
 }
 
