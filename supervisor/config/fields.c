@@ -333,8 +333,11 @@ int field_words(struct report *report, const char *key, const struct node *node,
 	struct error err;
 
 	if (node->kind == NODE_TEXT) {
-		if (scalar_words(node->text, ret, &err) == 0)
-			return 0;
+		if (scalar_words(node->text, ret, &err) == 0) {
+			if (ret->count <= LIST_MAX)
+				return 0;
+			error_set(&err, "more than %d words", LIST_MAX);
+		}
 		field_refuse(report, key, node, &err);
 		return -1;
 	}

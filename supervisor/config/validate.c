@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "config/scalar.h"
@@ -153,7 +154,7 @@ struct host {
 static int compare_hosts(const void *a, const void *b)
 {
 	const struct host *left = a, *right = b;
-	int order = strcmp(left->name, right->name);
+	int order = strcasecmp(left->name, right->name);
 
 	return order ? order : compare_pointers(left->vm, right->vm);
 }
@@ -185,7 +186,7 @@ static void check_hostnames(struct report *report, const struct tenant_draft *te
 		_cleanup_free_
 		char *place = mark_format(hosts[i - 1].vm->mark);
 
-		if (strcmp(hosts[i].name, hosts[i - 1].name) == 0)
+		if (strcasecmp(hosts[i].name, hosts[i - 1].name) == 0)
 			report_add(report, hostname_place(hosts[i].vm),
 				   "the host name '%s' is also that of the VM at %s", hosts[i].name,
 				   place);

@@ -14,7 +14,11 @@
 #include "config/arena.h"
 #include "config/merge.h"
 
-enum { ANCHORS_MAX = 1000 };
+enum {
+	ANCHORS_MAX = 1000,
+	TEXT_WEIGHT =
+		64, /* bytes of text that count as one more value: aliases multiply them too */
+};
 
 struct anchor {
 	char *name; /* in the arena */
@@ -126,6 +130,9 @@ static int build_text(struct builder *builder, const yaml_event_t *event, struct
 		report_add(builder->report, node->mark, "text may not hold a NUL character");
 		return -1;
 	}
+	node->weight += event->data.scalar.length / TEXT_WEIGHT;
+	if (count_nodes(builder, node->weight - 1, node->mark) < 0)
+		return -1;
 	node->text = arena_text(&builder->document->arena, value, event->data.scalar.length);
 	node->is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	*ret = node;

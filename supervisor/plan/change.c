@@ -186,9 +186,19 @@ static void print_pairs(const struct strv *from, const struct strv *to, bool wit
 	}
 }
 
+/* A plan is one line for each action, and text of a manifest must not steer a terminal. */
+static void make_printable(struct strbuf *out, size_t start)
+{
+	for (size_t i = start; i < out->length; i++)
+		if ((unsigned char)out->data[i] < 0x20 || out->data[i] == 0x7f)
+			out->data[i] = '?';
+}
+
 void change_print(const char *key, const struct spec *from, const struct spec *to,
 		  struct strbuf *out)
 {
+	size_t start = out->length;
+
 	strbuf_printf(out, "%s:", key);
 	if (strcmp(key, "environment") == 0) {
 		print_pairs(&from->environment, &to->environment, false, out);
@@ -200,4 +210,5 @@ void change_print(const char *key, const struct spec *from, const struct spec *t
 		strbuf_puts(out, " -> ");
 		print_value(key, to, out);
 	}
+	make_printable(out, start);
 }

@@ -192,6 +192,30 @@ static void test_environment_is_not_shown(void **state)
 	spec_free(before);
 }
 
+/* A line break or an escape sequence in a value does not get out. */
+static void test_control_characters(void **state)
+{
+	struct spec *before = make_spec("web", 1), *after = make_spec("web", 1);
+	struct instance_status status = { .spec = before };
+	struct fleet_status observed = { .instances = &status, .count = 1 };
+	struct fleet *fleet = make_fleet(&after, 1);
+	struct strbuf text = { 0 };
+	struct plan plan;
+
+	(void)state;
+	strv_add(&after->labels, "note=a\nplan: \x1b[2J");
+	plan_make(fleet, &observed, &plan);
+	plan_print(&plan, &observed, &text);
+	assert_string_equal(strbuf_text(&text),
+			    "update  acme/web  labels: +note=a?plan: ?[2J\n"
+			    "plan: 0 to create, 1 to update, 0 to replace, 0 to remove, "
+			    "0 unchanged\n");
+	strbuf_reset(&text);
+	plan_reset(&plan);
+	fleet_free(fleet);
+	spec_free(before);
+}
+
 static void test_nothing(void **state)
 {
 	struct fleet_status observed = { 0 };
@@ -223,9 +247,13 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_field), cmocka_unit_test(test_phases),
-		cmocka_unit_test(test_order),	    cmocka_unit_test(test_environment_is_not_shown),
-		cmocka_unit_test(test_nothing),	    cmocka_unit_test(test_names),
+		cmocka_unit_test(test_every_field),
+		cmocka_unit_test(test_phases),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_environment_is_not_shown),
+		cmocka_unit_test(test_control_characters),
+		cmocka_unit_test(test_nothing),
+		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
