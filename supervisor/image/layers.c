@@ -63,7 +63,8 @@ static la_ssize_t on_read(struct archive *archive, void *data, const void **ret_
 
 	(void)archive;
 	if (reader->failed || next_bytes(reader, ret_bytes, &length, &reader->err) < 0 ||
-	    tarscan_feed(&reader->scan, *ret_bytes, length, &reader->err) < 0) {
+	    tarscan_feed(&reader->scan, *ret_bytes, length, &reader->err) < 0 ||
+	    (length == 0 && tarscan_finish(&reader->scan, &reader->err) < 0)) {
 		reader->failed = true;
 		return ARCHIVE_FATAL;
 	}

@@ -357,6 +357,13 @@ int tarscan_feed(struct tarscan *scan, const void *bytes, size_t length, struct 
 	return 0;
 }
 
+int tarscan_finish(const struct tarscan *scan, struct error *err)
+{
+	if (scan->state == TARSCAN_END || (scan->state == TARSCAN_HEADER && scan->filled == 0))
+		return 0;
+	return error_set(err, "tar: the data is cut off at byte %" PRIu64, scan->position);
+}
+
 void tarscan_reset(struct tarscan *scan)
 {
 	strbuf_reset(&scan->extended);

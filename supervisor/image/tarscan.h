@@ -50,6 +50,9 @@ struct tarscan {
 
 /* Takes the next bytes of the stream, all of them, in any portions. */
 int tarscan_feed(struct tarscan *scan, const void *bytes, size_t length, struct error *err);
+
+/* After the last byte: an error when the stream stops inside an entry. */
+int tarscan_finish(const struct tarscan *scan, struct error *err);
 void tarscan_reset(struct tarscan *scan);
 
 #endif
