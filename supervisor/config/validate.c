@@ -184,12 +184,13 @@ static void check_hostnames(struct report *report, const struct tenant_draft *te
 	qsort(hosts, count, sizeof(*hosts), compare_hosts);
 	for (size_t i = 1; i < count; i++) {
 		_cleanup_free_
-		char *place = mark_format(hosts[i - 1].vm->mark);
+		char *place = NULL;
 
-		if (strcasecmp(hosts[i].name, hosts[i - 1].name) == 0)
-			report_add(report, hostname_place(hosts[i].vm),
-				   "the host name '%s' is also that of the VM at %s", hosts[i].name,
-				   place);
+		if (strcasecmp(hosts[i].name, hosts[i - 1].name) != 0)
+			continue;
+		place = mark_format(hosts[i - 1].vm->mark);
+		report_add(report, hostname_place(hosts[i].vm),
+			   "the host name '%s' is also that of the VM at %s", hosts[i].name, place);
 	}
 	for (size_t i = 0; i < count; i++)
 		free(hosts[i].name);
