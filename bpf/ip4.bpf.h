@@ -76,8 +76,6 @@ static __always_inline enum guard_reason check_ip4(struct cursor *cursor, __u32 
 		return GUARD_IP_HEADER;
 	if (length + ETH_HLEN > frame_length)
 		return GUARD_TRUNCATED;
-	if (layers->is_multicast_mac)
-		return GUARD_DESTINATION_MAC;
 	if (!vm_has_ip4(vm, ip->saddr))
 		return GUARD_SOURCE_ADDRESS;
 	reason = check_ip4_destination(ip->daddr);

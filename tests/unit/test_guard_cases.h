@@ -218,6 +218,8 @@
 { "solicitation in a fragment", HEAD6 "00282cff" LL6 GW6 "3a00000000000001"
   "8700000000000000" GW6 "0101" ME, .reason = GUARD_FRAGMENT },
 { "MLD query", MLD2, { { 62, "82" } }, .reason = GUARD_MLD },
+{ "MLD report behind two hop-by-hop headers", HEAD6 "00180001" LL6 GW6 "0000050200000100"
+  "3a00050200000100" "8f00000000000000", .reason = GUARD_EXTENSION },
 { "MLD report, hop limit 2", MLD2, { { 21, "02" } }, .reason = GUARD_MLD },
 { "MLD report without the alert", PING6, { { 54, "8f" } }, .reason = GUARD_MLD },
 	/* clang-format on */
