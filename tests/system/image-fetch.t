@@ -230,6 +230,19 @@ like($log, qr{^other /other/[0-9a-f]{64} -$}m, 'the token does not follow a redi
 unlike($log, qr{^other .* Bearer}m, 'never');
 like($log, qr/^range resume \d{5,}$/m, 'a broken download goes on where it broke');
 
+# With TLS there is no way back: s_server -HTTP sends files that hold whole answers.
+run('mkdir', '-p', "$dir/tls-lies/v2/down/manifests", "$dir/tls-lies/v2/realm/manifests");
+sub tls_lie {
+	my ($repo, @headers) = @_;
+	open my $f, '>', "$dir/tls-lies/v2/$repo/manifests/1" or die;
+	print $f map { "$_\r\n" } @headers, 'Content-Length: 0', '';
+}
+tls_lie('down', 'HTTP/1.0 302 Found', 'Location: http://127.0.0.1:6000/v2/good/manifests/1');
+tls_lie('realm', 'HTTP/1.0 401 No', 'WWW-Authenticate: Bearer realm="http://127.0.0.1:6000/token"');
+start(7443, 'sh', '-c', "cd $dir/tls-lies && exec openssl s_server -quiet -HTTP -accept 7443 -cert $dir/cert.pem -key $dir/key.pem");
+like(image('localhost:7443/down:1', state => "$dir/fresh"), qr/^error 0 registry 'localhost:7443': a redirect to 'http:\/\/127\.0\.0\.1:6000\/v2\/good\/manifests\/1', which is without TLS$/, 'no redirect leads from https to http');
+like(image('localhost:7443/realm:1', state => "$dir/fresh"), qr/^error 0 registry 'localhost:7443': it names a token server without TLS, 'http:\/\/127\.0\.0\.1:6000\/token'$/, 'nor does a token come from there');
+
 # --- faults of this host ---------------------------------------------------------------------------
 
 run('mkdir', "$dir/full");
