@@ -44,6 +44,7 @@ sub serve_manifest {
 	my $type = "Content-Type: $manifest_type";
 	return answer($c, 404, [], '{"errors":[]}') if $repo eq 'notfound';
 	return answer($c, 503, [], '') if $repo eq 'broken';
+	sleep 60 if $repo eq 'hang';
 	return answer($c, 429, ['Retry-After: 1'], '') if $repo eq 'busy' && once('busy');
 	return answer($c, 200, ['Content-Type: text/html'], '<html>hello</html>')
 		if $repo eq 'html';

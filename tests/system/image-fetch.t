@@ -245,6 +245,34 @@ like(image('localhost:7443/realm:1', state => "$dir/fresh"), qr/^error 0 registr
 
 # --- faults of this host ---------------------------------------------------------------------------
 
+# Starts a request that hangs; returns the store's process, its worker, and where its answer comes.
+sub hang {
+	my $driver = open(my $out, '-|', "$build/tests/store_driver", "$dir/fresh", $build,
+		'127.0.0.1:6000', 1, '127.0.0.1:6000/hang:1') // die;
+	for (1 .. 600) {
+		my ($worker) = `cat /proc/$driver/task/$driver/children` =~ /(\d+)/;
+		return ($driver, $worker, $out)
+			if $worker && `cat /proc/$worker/comm` =~ /stoker-fetch/
+			&& `grep Seccomp: /proc/$worker/status` =~ /2/;
+		select undef, undef, undef, 0.1;
+	}
+	die 'no worker';
+}
+
+my ($driver, $worker, $out) = hang();
+my $status = `cat /proc/$worker/status`;
+like($status, qr/^Uid:\t900000\t900000\t900000\t900000$/m, 'the fetcher is not root');
+like($status, qr/^CapEff:\t0+$/m, 'and has no capability');
+like($status, qr/^CapBnd:\t0+$/m, 'nor a way to get one');
+kill 'KILL', $worker;
+like(scalar <$out>, qr/^error 127\.0\.0\.1:6000\/hang:1 1 stoker-image was killed by signal 9/, 'a worker that was killed is worth another try');
+close $out;
+($driver, $worker, $out) = hang();
+kill 'KILL', $driver;
+close $out;
+for (1 .. 100) { last unless -d "/proc/$worker"; select undef, undef, undef, 0.1 }
+ok(!-d "/proc/$worker", 'a worker does not outlive its daemon');
+
 run('mkdir', "$dir/full");
 run('mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', "$dir/full");
 like(image("oci:$layout:v1", state => "$dir/full/state"), qr/^error 1 .*No space left on device/, 'a full disk is an error that may pass');
