@@ -375,6 +375,14 @@ static const int fetch_calls[] = {
 	SCMP_SYS(prctl),
 };
 
+/* What the sanitizers' runtime does around threads and at the end; never in a release. */
+static const int sanitizer_calls[] = {
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(prlimit64),
+	SCMP_SYS(mlock),
+	SCMP_SYS(prctl),
+};
+
 static int allow_calls(scmp_filter_ctx filter, const int *calls, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -429,6 +437,9 @@ static int build_filter(scmp_filter_ctx filter, bool fetch)
 {
 	if (allow_calls(filter, common_calls, sizeof(common_calls) / sizeof(int)) < 0 ||
 	    allow_threads(filter) < 0 || allow_memory(filter, fetch) < 0)
+		return -1;
+	if (WITH_SANITIZER &&
+	    allow_calls(filter, sanitizer_calls, sizeof(sanitizer_calls) / sizeof(int)) < 0)
 		return -1;
 	if (!fetch)
 		return 0;
