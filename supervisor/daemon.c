@@ -138,26 +138,41 @@ static int apply(struct daemon *daemon, char **ret_text)
 	return 0;
 }
 
-static int reload(struct daemon *daemon, char **ret_text)
+/* Loads and applies; what is refused is kept for `status` and said in the log. */
+static int load_and_apply(struct daemon *daemon, char **ret_text)
+{
+	free(daemon->refusal);
+	daemon->refusal = NULL;
+	if (apply(daemon, ret_text) == 0) {
+		daemon->reloads++;
+		return 0;
+	}
+	daemon->refusal = xstrdup(*ret_text);
+	log_error("manifests refused, nothing was changed:");
+	log_lines(LOG_LEVEL_ERROR, *ret_text);
+	return -1;
+}
+
+static void say_ready(const struct daemon *daemon)
 {
 	struct error err;
 
-	if (notify_reloading(&err) < 0)
-		log_warning("%s", err.text);
-	free(daemon->refusal);
-	daemon->refusal = NULL;
-	if (apply(daemon, ret_text) < 0) {
-		daemon->refusal = xstrdup(*ret_text);
-		log_error("manifests refused, nothing was changed:");
-		log_lines(LOG_LEVEL_ERROR, *ret_text);
-	} else {
-		daemon->reloads++;
-	}
 	if (notify_ready(daemon->refusal ? "manifests refused: the old fleet goes on"
 					 : "the fleet is as the manifests say",
 			 &err) < 0)
 		log_warning("%s", err.text);
-	return daemon->refusal ? -1 : 0;
+}
+
+static int reload(struct daemon *daemon, char **ret_text)
+{
+	struct error err;
+	int result;
+
+	if (notify_reloading(&err) < 0)
+		log_warning("%s", err.text);
+	result = load_and_apply(daemon, ret_text);
+	say_ready(daemon);
+	return result;
 }
 
 static int on_reload(void *data, char **ret_text)
@@ -326,10 +341,11 @@ static int first_load(struct daemon *daemon, struct error *err)
 	fleet_status_reset(&adopted);
 	if (count)
 		log_info("adopted %zu running VMs", count);
-	if (reload(daemon, &text) == 0 || count)
-		return 0;
-	return error_set(err, "%s: the manifests are not valid (mend them and start again)",
-			 daemon->settings->fleet_dir);
+	if (load_and_apply(daemon, &text) < 0 && count == 0)
+		return error_set(err, "%s: the manifests are not valid (mend them and start again)",
+				 daemon->settings->fleet_dir);
+	say_ready(daemon);
+	return 0;
 }
 
 static void stop(struct daemon *daemon)

@@ -44,3 +44,7 @@ then
 	tail -n 20 "$log" >&2
 	exit 1
 fi
+# Nor shall a systemd of this machine start it at the next boot.
+case $missing in
+*docker-registry*) deb-systemd-helper disable docker-registry.service >/dev/null 2>&1 || true ;;
+esac

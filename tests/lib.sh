@@ -99,9 +99,7 @@ wait_for() {
 # member NAME KEY: of the VM's JSON status, as text.
 member() {
 	ctl status "$1" --json 2>/dev/null | perl -MJSON::PP -0777 -ne '
-		my $s = decode_json($_);
-		my ($v) = $s->{name} ? ($s) : grep { $_->{name} eq $ARGV } @{$s->{instances}};
-		print $v->{'"$2"'} // ""'
+		print decode_json($_)->{instances}[0]{'"$2"'} // ""'
 }
 
 phase_is() {
