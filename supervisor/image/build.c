@@ -185,7 +185,7 @@ static int read_config(struct build *build, struct error *err)
 	if (lseek(FD_CONFIG, 0, SEEK_SET) < 0)
 		return error_errno(err, errno, "image config: cannot read");
 	if (fs_read_fd(FD_CONFIG, "image config", IMAGE_CONFIG_MAX, &bytes, err) < 0 ||
-	    source_digest(strbuf_text(&bytes), bytes.length, digest, err) < 0)
+	    layer_stream_digest(strbuf_text(&bytes), bytes.length, digest, err) < 0)
 		return -1;
 	if (strcmp(digest, build->config_digest) != 0)
 		return error_set(err,

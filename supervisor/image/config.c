@@ -13,7 +13,7 @@
 
 #include "base/json.h"
 #include "guest-init/protocol.h"
-#include "image/source.h"
+#include "image/layerstream.h"
 
 enum { USER_MAX = 256, DIRECTORY_MAX = 4095, SIGNAL_MAX = 16, ID_DIGITS_MAX = 10 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Called by the inflate thread of image/source.c; the home of ISA-L (gzip, RFC 1952) and libzstd
- * (RFC 8878). Layer types are those of the OCI image specification: tar, tar+gzip, tar+zstd.
+ * Called by the inflate thread of image/layerstream.c; the home of ISA-L (gzip, RFC 1952) and
+ * libzstd (RFC 8878). Layer types are those of the OCI image specification: tar, tar+gzip,
+ * tar+zstd.
  */
 #include "image/inflate.h"
 

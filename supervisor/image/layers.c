@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Called by image/build.c; between image/source.c (bytes) and image/merge.c (meaning). The home of
- * libarchive, which only parses tar here: no filters, no other formats, nothing of it touches a
- * file system. In the C locale its names are the archive's bytes, whatever their encoding.
+ * Called by image/build.c; between image/layerstream.c (bytes) and image/merge.c (meaning). The
+ * home of libarchive, which only parses tar here: no filters, no other formats, nothing of it
+ * touches a file system. In the C locale its names are the archive's bytes, whatever their
+ * encoding.
  */
 #include "image/layers.h"
 
@@ -18,8 +19,8 @@
 #include "image/tarscan.h"
 
 struct reader {
-	struct source *source;	 /* owned */
-	struct archive *archive; /* owned */
+	struct layer_stream *stream; /* owned */
+	struct archive *archive;     /* owned */
 	struct tarscan scan;
 	const struct layers_progress *progress;
 	struct error err; /* of our own callback */
@@ -35,7 +36,7 @@ int layers_prepare(struct error *err)
 
 	if (conversion != (iconv_t)-1)
 		iconv_close(conversion);
-	return source_prepare(err);
+	return layer_stream_prepare(err);
 }
 
 /* --- the stream under libarchive ---------------------------------------------------------------
@@ -48,11 +49,11 @@ static int next_bytes(struct reader *reader, const void **ret_bytes, size_t *ret
 		*ret_length = 0;
 		return 0;
 	}
-	if (source_read(reader->source, ret_bytes, ret_length, err) < 0)
+	if (layer_stream_read(reader->stream, ret_bytes, ret_length, err) < 0)
 		return -1;
 	reader->at_end = *ret_length == 0;
 	if (reader->progress && reader->progress->fn)
-		reader->progress->fn(reader->progress->data, source_consumed(reader->source));
+		reader->progress->fn(reader->progress->data, layer_stream_consumed(reader->stream));
 	return 0;
 }
 
@@ -75,7 +76,7 @@ static void reader_close(struct reader *reader)
 {
 	if (reader->archive)
 		archive_read_free(reader->archive);
-	source_close(reader->source);
+	layer_stream_close(reader->stream);
 	tarscan_reset(&reader->scan);
 }
 
@@ -96,7 +97,7 @@ static int reader_open(struct reader *reader, const struct layer_blob *blob, uin
 		       const struct layers_progress *progress, struct error *err)
 {
 	*reader = (struct reader){ .progress = progress };
-	if (source_open(blob, max_bytes, &reader->source, err) < 0)
+	if (layer_stream_open(blob, max_bytes, &reader->stream, err) < 0)
 		return -1;
 	reader->archive = archive_read_new();
 	if (!reader->archive || archive_read_support_format_tar(reader->archive) != ARCHIVE_OK ||
@@ -229,7 +230,7 @@ static int merge_all(struct reader *reader, struct tree *tree, uint32_t layer,
 	}
 	if (result < 0 || reader_drain(reader, err) < 0)
 		return -1;
-	budget->bytes += source_produced(reader->source);
+	budget->bytes += layer_stream_produced(reader->stream);
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "image/source.h"
+#include "image/layerstream.h"
 #include "image/tree.h"
 
 #define LAYERS_BYTES_MAX (32ULL << 30) /* uncompressed, of all layers */

@@ -13,7 +13,7 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
-#include "image/source.h"
+#include "image/layerstream.h"
 
 struct tar_item {
 	char type; /* '0' file, '1' hard link, '2' symbolic link, '5' directory, ...; 0 ends a list
@@ -117,7 +117,7 @@ static inline struct layer_blob tar_blob(const void *bytes, size_t length, enum 
 	struct layer_blob blob = { .fd = memfd_create("layer", MFD_CLOEXEC), .type = type };
 
 	if (blob.fd < 0 || fs_write_all(blob.fd, bytes, length, NULL) < 0 ||
-	    source_digest(bytes, length, blob.digest, NULL) < 0)
+	    layer_stream_digest(bytes, length, blob.digest, NULL) < 0)
 		abort();
 	return blob;
 }

@@ -4,7 +4,7 @@
  * buffers; the reader hashes the uncompressed bytes for the diffID (OCI image specification,
  * config.md), so that the two costs run side by side. SHA-256 is libcrypto's.
  */
-#include "image/source.h"
+#include "image/layerstream.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -21,11 +21,11 @@
 enum { RING = 4 };
 
 struct chunk {
-	uint8_t *bytes; /* owned, SOURCE_CHUNK of them */
+	uint8_t *bytes; /* owned, LAYER_CHUNK of them */
 	size_t length;
 };
 
-struct source {
+struct layer_stream {
 	struct layer_blob blob;
 	uint64_t max_bytes;
 	pthread_t thread;
@@ -65,7 +65,7 @@ static EVP_MD_CTX *hash_new(void)
 	return NULL;
 }
 
-int source_prepare(struct error *err)
+int layer_stream_prepare(struct error *err)
 {
 	EVP_MD_CTX *hash = NULL;
 
@@ -104,7 +104,8 @@ static int hash_check(EVP_MD_CTX *hash, const char *what, const char *expected, 
 	return 0;
 }
 
-int source_digest(const void *bytes, size_t length, char ret[DIGEST_HEX + 1], struct error *err)
+int layer_stream_digest(const void *bytes, size_t length, char ret[DIGEST_HEX + 1],
+			struct error *err)
 {
 	EVP_MD_CTX *hash = hash_new();
 	int result;
@@ -121,43 +122,42 @@ int source_digest(const void *bytes, size_t length, char ret[DIGEST_HEX + 1], st
  */
 
 /* A free buffer, or NULL when the reader wants no more. */
-static struct chunk *wait_for_room(struct source *source)
+static struct chunk *wait_for_room(struct layer_stream *stream)
 {
 	struct chunk *chunk = NULL;
 
-	pthread_mutex_lock(&source->lock);
-	while (source->filled == RING && !source->stop)
-		pthread_cond_wait(&source->changed, &source->lock);
-	if (!source->stop)
-		chunk = &source->ring[(source->first + source->filled) % RING];
-	pthread_mutex_unlock(&source->lock);
+	pthread_mutex_lock(&stream->lock);
+	while (stream->filled == RING && !stream->stop)
+		pthread_cond_wait(&stream->changed, &stream->lock);
+	if (!stream->stop)
+		chunk = &stream->ring[(stream->first + stream->filled) % RING];
+	pthread_mutex_unlock(&stream->lock);
 	return chunk;
 }
 
-static void publish(struct source *source)
+static void publish(struct layer_stream *stream)
 {
-	pthread_mutex_lock(&source->lock);
-	source->filled++;
-	pthread_cond_broadcast(&source->changed);
-	pthread_mutex_unlock(&source->lock);
+	pthread_mutex_lock(&stream->lock);
+	stream->filled++;
+	pthread_cond_broadcast(&stream->changed);
+	pthread_mutex_unlock(&stream->lock);
 }
 
-static int check_growth(struct source *source, struct error *err)
+static int check_growth(struct layer_stream *stream, struct error *err)
 {
-	uint64_t consumed = atomic_load(&source->consumed);
+	uint64_t consumed = atomic_load(&stream->consumed);
 
-	if (source->inflated > source->max_bytes)
+	if (stream->inflated > stream->max_bytes)
 		return error_set(err, "the image is larger than 32 GiB uncompressed");
-	if (source->inflated > SOURCE_RATIO_FREE && source->blob.type != LAYER_TAR &&
-	    source->inflated / SOURCE_RATIO_MAX > consumed)
-		return error_set(err, "grows more than %d-fold when uncompressed",
-				 SOURCE_RATIO_MAX);
+	if (stream->inflated > LAYER_RATIO_FREE && stream->blob.type != LAYER_TAR &&
+	    stream->inflated / LAYER_RATIO_MAX > consumed)
+		return error_set(err, "grows more than %d-fold when uncompressed", LAYER_RATIO_MAX);
 	return 0;
 }
 
 /* Inflates one input buffer into as many chunks as it takes. 1: the reader left. Output is held
  * back until the input ends or a chunk is full, so that chunks are large. */
-static int inflate_input(struct source *source, struct chunk **chunk, const uint8_t *bytes,
+static int inflate_input(struct layer_stream *stream, struct chunk **chunk, const uint8_t *bytes,
 			 size_t length, struct error *err)
 {
 	size_t produced;
@@ -166,23 +166,23 @@ static int inflate_input(struct source *source, struct chunk **chunk, const uint
 		size_t before = length;
 
 		if (!*chunk) {
-			*chunk = wait_for_room(source);
+			*chunk = wait_for_room(stream);
 			if (!*chunk)
 				return 1;
 			(*chunk)->length = 0;
 		}
-		if (inflate_step(source->inflate, &bytes, &length,
-				 (*chunk)->bytes + (*chunk)->length,
-				 SOURCE_CHUNK - (*chunk)->length, &produced, err) < 0)
+		if (inflate_step(stream->inflate, &bytes, &length,
+				 (*chunk)->bytes + (*chunk)->length, LAYER_CHUNK - (*chunk)->length,
+				 &produced, err) < 0)
 			return -1;
 		if (produced == 0 && length == before && length > 0)
 			return error_set(err, "the decoder does not get on");
 		(*chunk)->length += produced;
-		source->inflated += produced;
-		if (check_growth(source, err) < 0)
+		stream->inflated += produced;
+		if (check_growth(stream, err) < 0)
 			return -1;
-		if ((*chunk)->length == SOURCE_CHUNK) {
-			publish(source);
+		if ((*chunk)->length == LAYER_CHUNK) {
+			publish(stream);
 			*chunk = NULL;
 		}
 		/* A full chunk may have left output behind inside the decoder. */
@@ -190,175 +190,176 @@ static int inflate_input(struct source *source, struct chunk **chunk, const uint
 	return 0;
 }
 
-static ssize_t read_blob(struct source *source, uint8_t *buffer, struct error *err)
+static ssize_t read_blob(struct layer_stream *stream, uint8_t *buffer, struct error *err)
 {
-	uint64_t at = atomic_load(&source->consumed);
+	uint64_t at = atomic_load(&stream->consumed);
 	ssize_t n;
 
 	do
-		n = pread(source->blob.fd, buffer, SOURCE_CHUNK, (off_t)at);
+		n = pread(stream->blob.fd, buffer, LAYER_CHUNK, (off_t)at);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return error_errno(err, errno, "cannot read");
-	if (n > 0 && EVP_DigestUpdate(source->blob_hash, buffer, (size_t)n) != 1)
+	if (n > 0 && EVP_DigestUpdate(stream->blob_hash, buffer, (size_t)n) != 1)
 		return error_set(err, "cannot compute SHA-256");
-	atomic_store(&source->consumed, at + (uint64_t)n);
+	atomic_store(&stream->consumed, at + (uint64_t)n);
 	return n;
 }
 
 /* 0: all given and verified; 1: the reader left. */
-static int pump(struct source *source, uint8_t *buffer, struct error *err)
+static int pump(struct layer_stream *stream, uint8_t *buffer, struct error *err)
 {
 	struct chunk *chunk = NULL;
 	bool first = true;
 	ssize_t n;
 
-	while ((n = read_blob(source, buffer, err)) > 0) {
+	while ((n = read_blob(stream, buffer, err)) > 0) {
 		int result;
 
-		if (first && inflate_check_magic(source->blob.type, buffer, (size_t)n, err) < 0)
+		if (first && inflate_check_magic(stream->blob.type, buffer, (size_t)n, err) < 0)
 			return -1;
 		first = false;
-		result = inflate_input(source, &chunk, buffer, (size_t)n, err);
+		result = inflate_input(stream, &chunk, buffer, (size_t)n, err);
 		if (result != 0)
 			return result;
 	}
 	if (n < 0)
 		return -1;
 	/* The digest first: of a blob that was swapped or cut, nothing else is worth telling. */
-	if (hash_check(source->blob_hash, "its digest", source->blob.digest, err) < 0 ||
-	    inflate_finish(source->inflate, err) < 0)
+	if (hash_check(stream->blob_hash, "its digest", stream->blob.digest, err) < 0 ||
+	    inflate_finish(stream->inflate, err) < 0)
 		return -1;
 	if (chunk && chunk->length > 0)
-		publish(source);
+		publish(stream);
 	return 0;
 }
 
 static void *inflate_thread(void *argument)
 {
-	struct source *source = argument;
-	uint8_t *buffer = xcalloc(1, SOURCE_CHUNK);
+	struct layer_stream *stream = argument;
+	uint8_t *buffer = xcalloc(1, LAYER_CHUNK);
 	struct error err = { 0 };
-	int result = pump(source, buffer, &err);
+	int result = pump(stream, buffer, &err);
 
 	free(buffer);
-	pthread_mutex_lock(&source->lock);
-	source->ended = true;
-	source->failed = result < 0;
+	pthread_mutex_lock(&stream->lock);
+	stream->ended = true;
+	stream->failed = result < 0;
 	if (result < 0)
-		source->failure = err;
-	pthread_cond_broadcast(&source->changed);
-	pthread_mutex_unlock(&source->lock);
+		stream->failure = err;
+	pthread_cond_broadcast(&stream->changed);
+	pthread_mutex_unlock(&stream->lock);
 	return NULL;
 }
 
 /* --- the reader --------------------------------------------------------------------------------
  */
 
-int source_open(const struct layer_blob *blob, uint64_t max_bytes, struct source **ret,
-		struct error *err)
+int layer_stream_open(const struct layer_blob *blob, uint64_t max_bytes, struct layer_stream **ret,
+		      struct error *err)
 {
-	CLEANUP(source_close_cleanup) struct source *source = xcalloc(1, sizeof(*source));
+	CLEANUP(layer_stream_close_cleanup)
+	struct layer_stream *stream = xcalloc(1, sizeof(*stream));
 	int number;
 
-	source->blob = *blob;
-	source->max_bytes = max_bytes;
-	pthread_mutex_init(&source->lock, NULL);
-	pthread_cond_init(&source->changed, NULL);
-	source->blob_hash = hash_new();
-	source->tar_hash = blob->diff_id[0] ? hash_new() : NULL;
-	if (!source->blob_hash || (blob->diff_id[0] && !source->tar_hash))
+	stream->blob = *blob;
+	stream->max_bytes = max_bytes;
+	pthread_mutex_init(&stream->lock, NULL);
+	pthread_cond_init(&stream->changed, NULL);
+	stream->blob_hash = hash_new();
+	stream->tar_hash = blob->diff_id[0] ? hash_new() : NULL;
+	if (!stream->blob_hash || (blob->diff_id[0] && !stream->tar_hash))
 		return error_set(err, "cannot set up SHA-256");
 	for (unsigned i = 0; i < RING; i++)
-		source->ring[i].bytes = xcalloc(1, SOURCE_CHUNK);
-	if (inflate_open(blob->type, &source->inflate, err) < 0)
+		stream->ring[i].bytes = xcalloc(1, LAYER_CHUNK);
+	if (inflate_open(blob->type, &stream->inflate, err) < 0)
 		return -1;
-	number = pthread_create(&source->thread, NULL, inflate_thread, source);
+	number = pthread_create(&stream->thread, NULL, inflate_thread, stream);
 	if (number != 0)
 		return error_errno(err, number, "cannot start a thread");
-	source->started = true;
-	*ret = take_ptr(source);
+	stream->started = true;
+	*ret = take_ptr(stream);
 	return 0;
 }
 
 /* Returns the chunk that was lent out and waits for the next; NULL at the end or on failure. */
-static const struct chunk *next_chunk(struct source *source, bool *ret_failed)
+static const struct chunk *next_chunk(struct layer_stream *stream, bool *ret_failed)
 {
 	const struct chunk *chunk = NULL;
 
-	pthread_mutex_lock(&source->lock);
-	if (source->holding) {
-		source->first = (source->first + 1) % RING;
-		source->filled--;
-		source->holding = false;
-		pthread_cond_broadcast(&source->changed);
+	pthread_mutex_lock(&stream->lock);
+	if (stream->holding) {
+		stream->first = (stream->first + 1) % RING;
+		stream->filled--;
+		stream->holding = false;
+		pthread_cond_broadcast(&stream->changed);
 	}
-	while (source->filled == 0 && !source->ended)
-		pthread_cond_wait(&source->changed, &source->lock);
-	if (source->filled > 0) {
-		chunk = &source->ring[source->first];
-		source->holding = true;
+	while (stream->filled == 0 && !stream->ended)
+		pthread_cond_wait(&stream->changed, &stream->lock);
+	if (stream->filled > 0) {
+		chunk = &stream->ring[stream->first];
+		stream->holding = true;
 	}
-	*ret_failed = !chunk && source->failed;
-	pthread_mutex_unlock(&source->lock);
+	*ret_failed = !chunk && stream->failed;
+	pthread_mutex_unlock(&stream->lock);
 	return chunk;
 }
 
-int source_read(struct source *source, const void **ret_bytes, size_t *ret_length,
-		struct error *err)
+int layer_stream_read(struct layer_stream *stream, const void **ret_bytes, size_t *ret_length,
+		      struct error *err)
 {
 	bool failed;
-	const struct chunk *chunk = next_chunk(source, &failed);
+	const struct chunk *chunk = next_chunk(stream, &failed);
 
 	*ret_bytes = chunk ? chunk->bytes : NULL;
 	*ret_length = chunk ? chunk->length : 0;
 	if (failed) {
 		if (err)
-			*err = source->failure;
+			*err = stream->failure;
 		return -1;
 	}
 	if (!chunk) {
-		EVP_MD_CTX *hash = take_ptr(source->tar_hash);
-		int result = hash ? hash_check(hash, "its diffID", source->blob.diff_id, err) : 0;
+		EVP_MD_CTX *hash = take_ptr(stream->tar_hash);
+		int result = hash ? hash_check(hash, "its diffID", stream->blob.diff_id, err) : 0;
 
 		EVP_MD_CTX_free(hash);
 		return result;
 	}
-	source->produced += chunk->length;
-	if (source->tar_hash &&
-	    EVP_DigestUpdate(source->tar_hash, chunk->bytes, chunk->length) != 1)
+	stream->produced += chunk->length;
+	if (stream->tar_hash &&
+	    EVP_DigestUpdate(stream->tar_hash, chunk->bytes, chunk->length) != 1)
 		return error_set(err, "cannot compute SHA-256");
 	return 0;
 }
 
-uint64_t source_consumed(const struct source *source)
+uint64_t layer_stream_consumed(const struct layer_stream *stream)
 {
-	return atomic_load(&source->consumed);
+	return atomic_load(&stream->consumed);
 }
 
-uint64_t source_produced(const struct source *source)
+uint64_t layer_stream_produced(const struct layer_stream *stream)
 {
-	return source->produced;
+	return stream->produced;
 }
 
-struct source *source_close(struct source *source)
+struct layer_stream *layer_stream_close(struct layer_stream *stream)
 {
-	if (!source)
+	if (!stream)
 		return NULL;
-	if (source->started) {
-		pthread_mutex_lock(&source->lock);
-		source->stop = true;
-		pthread_cond_broadcast(&source->changed);
-		pthread_mutex_unlock(&source->lock);
-		pthread_join(source->thread, NULL);
+	if (stream->started) {
+		pthread_mutex_lock(&stream->lock);
+		stream->stop = true;
+		pthread_cond_broadcast(&stream->changed);
+		pthread_mutex_unlock(&stream->lock);
+		pthread_join(stream->thread, NULL);
 	}
-	inflate_close(source->inflate);
-	EVP_MD_CTX_free(source->blob_hash);
-	EVP_MD_CTX_free(source->tar_hash);
+	inflate_close(stream->inflate);
+	EVP_MD_CTX_free(stream->blob_hash);
+	EVP_MD_CTX_free(stream->tar_hash);
 	for (unsigned i = 0; i < RING; i++)
-		free(source->ring[i].bytes);
-	pthread_cond_destroy(&source->changed);
-	pthread_mutex_destroy(&source->lock);
-	free(source);
+		free(stream->ring[i].bytes);
+	pthread_cond_destroy(&stream->changed);
+	pthread_mutex_destroy(&stream->lock);
+	free(stream);
 	return NULL;
 }

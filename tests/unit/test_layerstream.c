@@ -47,14 +47,14 @@ static void add_zstd(struct strbuf *out, const void *bytes, size_t length)
 static int drain(const struct layer_blob *blob, uint64_t max_bytes, struct strbuf *ret,
 		 struct error *err)
 {
-	CLEANUP(source_close_cleanup) struct source *source = NULL;
+	CLEANUP(layer_stream_close_cleanup) struct layer_stream *stream = NULL;
 	const void *bytes;
 	size_t length = 1;
 
-	if (source_open(blob, max_bytes, &source, err) < 0)
+	if (layer_stream_open(blob, max_bytes, &stream, err) < 0)
 		return -1;
 	while (length > 0) {
-		if (source_read(source, &bytes, &length, err) < 0)
+		if (layer_stream_read(stream, &bytes, &length, err) < 0)
 			return -1;
 		if (ret)
 			strbuf_add(ret, bytes, length);
@@ -183,7 +183,7 @@ static void test_promises(void **state)
 	make_plain(&plain);
 	add_gzip(&gzip, plain.data, plain.length);
 	blob = tar_blob(gzip.data, gzip.length, LAYER_GZIP);
-	assert_int_equal(source_digest(plain.data, plain.length, blob.diff_id, &err), 0);
+	assert_int_equal(layer_stream_digest(plain.data, plain.length, blob.diff_id, &err), 0);
 	assert_int_equal(drain(&blob, LAYERS_BYTES_MAX, NULL, &err), 0);
 
 	expected = xasprintf("its diffID is sha256:%s, not sha256:%s as promised", blob.diff_id,
@@ -211,13 +211,13 @@ static void test_leaving_early(void **state)
 	add_gzip(&gzip, plain.data, plain.length);
 	blob = tar_blob(gzip.data, gzip.length, LAYER_GZIP);
 	for (int reads = 0; reads < 4; reads++) {
-		CLEANUP(source_close_cleanup) struct source *source = NULL;
+		CLEANUP(layer_stream_close_cleanup) struct layer_stream *stream = NULL;
 		const void *bytes;
 		size_t length;
 
-		assert_int_equal(source_open(&blob, LAYERS_BYTES_MAX, &source, &err), 0);
+		assert_int_equal(layer_stream_open(&blob, LAYERS_BYTES_MAX, &stream, &err), 0);
 		for (int i = 0; i < reads; i++)
-			assert_int_equal(source_read(source, &bytes, &length, &err), 0);
+			assert_int_equal(layer_stream_read(stream, &bytes, &length, &err), 0);
 	}
 	close(blob.fd);
 }
