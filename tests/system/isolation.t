@@ -70,7 +70,8 @@ like "the guard counted the other tenant" "$(ctl guard evil/first)" "tenant"
 
 rm "$fleet"/*.yaml
 ok "all is removed" ctl reload
-ok "the daemon ends with 0" stop_daemon
+stop_daemon
+is "the daemon ends with 0" $? 0
 is "nothing is left behind" "$(left_behind 820000)" ""
 kill $httpd 2>/dev/null
 done_testing
