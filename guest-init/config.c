@@ -90,7 +90,8 @@ static int store_text(const struct grammar *row, const char *bytes, size_t lengt
 	char *text;
 
 	if (memchr(bytes, '\0', length))
-		return fail(why, "%s: entry %d has a NUL in its text", file_name(file), row->tag);
+		return failure_set(why, "%s: entry %d has a NUL in its text", file_name(file),
+				   row->tag);
 	text = must(strndup(bytes, length));
 	if (row->kind == ENTRY_TEXT) {
 		free(*(char **)place);
@@ -99,15 +100,16 @@ static int store_text(const struct grammar *row, const char *bytes, size_t lengt
 	}
 	if (((struct list *)place)->count >= LIST_MAX) {
 		free(text);
-		return fail(why, "%s: more than %d entries %d", file_name(file), LIST_MAX,
-			    row->tag);
+		return failure_set(why, "%s: more than %d entries %d", file_name(file), LIST_MAX,
+				   row->tag);
 	}
 	if (row->kind == ENTRY_LIST) {
 		list_add((struct list *)place, text);
 		return 0;
 	}
 	if (!strchr(text, '=') || *text == '=') {
-		fail(why, "%s: environment entry '%.60s' is not KEY=value", file_name(file), text);
+		failure_set(why, "%s: environment entry '%.60s' is not KEY=value", file_name(file),
+			    text);
 		free(text);
 		return -1;
 	}
@@ -125,17 +127,17 @@ static int store(uint32_t tag, const char *bytes, size_t length, enum config_fil
 		if ((uint32_t)grammar[i].tag == tag)
 			row = &grammar[i];
 	if (!row || !(row->files & file))
-		return fail(why, "%s: entry %u does not belong here", file_name(file), tag);
+		return failure_set(why, "%s: entry %u does not belong here", file_name(file), tag);
 	switch (row->kind) {
 	case ENTRY_FLAG:
 		if (length)
-			return fail(why, "%s: entry %u is not empty", file_name(file), tag);
+			return failure_set(why, "%s: entry %u is not empty", file_name(file), tag);
 		*(bool *)((char *)config + row->offset) = true;
 		return 0;
 	case ENTRY_MAC:
 		if (length != sizeof(config->gateway_mac))
-			return fail(why, "%s: gateway address has %zu bytes", file_name(file),
-				    length);
+			return failure_set(why, "%s: gateway address has %zu bytes",
+					   file_name(file), length);
 		memcpy(config->gateway_mac, bytes, length);
 		config->has_gateway_mac = true;
 		return 0;
@@ -144,7 +146,7 @@ static int store(uint32_t tag, const char *bytes, size_t length, enum config_fil
 	case ENTRY_ENVIRONMENT:
 		return store_text(row, bytes, length, file, config, why);
 	}
-	return fail(why, "%s: entry %u has no kind", file_name(file), tag);
+	return failure_set(why, "%s: entry %u has no kind", file_name(file), tag);
 }
 
 int config_parse(const void *bytes, size_t length, enum config_file file, struct config *config,
@@ -157,15 +159,16 @@ int config_parse(const void *bytes, size_t length, enum config_file file, struct
 		size_t size;
 
 		if ((size_t)(end - at) < sizeof(entry))
-			return fail(why, "%s: cut short", file_name(file));
+			return failure_set(why, "%s: cut short", file_name(file));
 		memcpy(&entry, at, sizeof(entry));
 		at += sizeof(entry);
 		size = le32toh(entry.length);
 		if (size > CONFIG_ENTRY_MAX)
-			return fail(why, "%s: entry %u has %zu bytes (at most %d)", file_name(file),
-				    le32toh(entry.tag), size, CONFIG_ENTRY_MAX);
+			return failure_set(why, "%s: entry %u has %zu bytes (at most %d)",
+					   file_name(file), le32toh(entry.tag), size,
+					   CONFIG_ENTRY_MAX);
 		if (size > (size_t)(end - at))
-			return fail(why, "%s: cut short", file_name(file));
+			return failure_set(why, "%s: cut short", file_name(file));
 		if (store(le32toh(entry.tag), at, size, file, config, why) < 0)
 			return -1;
 		at += size;

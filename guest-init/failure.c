@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int fail(struct failure *why, const char *format, ...)
+int failure_set(struct failure *why, const char *format, ...)
 {
 	va_list args;
 

@@ -10,6 +10,6 @@ struct failure {
 };
 
 /* Sets the text; returns -1. */
-int fail(struct failure *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int failure_set(struct failure *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -97,14 +97,14 @@ static int load_file(const char *path, enum config_file file, struct config *con
 	ssize_t n;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail(why, "open %s: %s", path, strerror(errno));
+		return failure_set(why, "open %s: %s", path, strerror(errno));
 	if (st.st_size > CONFIG_FILE_MAX)
-		return fail(why, "%s has %lld bytes (at most %d)", path, (long long)st.st_size,
-			    CONFIG_FILE_MAX);
+		return failure_set(why, "%s has %lld bytes (at most %d)", path,
+				   (long long)st.st_size, CONFIG_FILE_MAX);
 	bytes = malloc((size_t)st.st_size + 1);
 	n = bytes ? read(fd, bytes, (size_t)st.st_size) : -1;
 	if (n != st.st_size)
-		fail(why, "read %s: %s", path, strerror(errno));
+		failure_set(why, "read %s: %s", path, strerror(errno));
 	else
 		result = config_parse(bytes, (size_t)n, file, config, why);
 	free(bytes);

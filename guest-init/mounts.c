@@ -32,9 +32,11 @@ struct mount_entry {
 static int mount_one(const struct mount_entry *entry, struct failure *why)
 {
 	if (mkdir(entry->target, 0755) < 0 && errno != EEXIST)
-		return fail(why, "create mount point %s: %s", entry->target, strerror(errno));
+		return failure_set(why, "create mount point %s: %s", entry->target,
+				   strerror(errno));
 	if (mount(entry->type, entry->target, entry->type, entry->flags, entry->options) < 0)
-		return fail(why, "mount %s on %s: %s", entry->type, entry->target, strerror(errno));
+		return failure_set(why, "mount %s on %s: %s", entry->type, entry->target,
+				   strerror(errno));
 	return 0;
 }
 
@@ -69,12 +71,12 @@ int mounts_load_modules(const struct list *modules, struct failure *why)
 		int number;
 
 		if (fd < 0)
-			return fail(why, "open module %s: %s", path, strerror(errno));
+			return failure_set(why, "open module %s: %s", path, strerror(errno));
 		number = syscall(SYS_finit_module, fd, "", 0) < 0 ? errno : 0;
 		close(fd);
 		/* EEXIST: loaded or built in. */
 		if (number && number != EEXIST)
-			return fail(why, "load module %s: %s", path, strerror(number));
+			return failure_set(why, "load module %s: %s", path, strerror(number));
 	}
 	return 0;
 }
@@ -126,7 +128,7 @@ static int find_disk(const char *serial, char device[64], struct failure *why)
 			return 0;
 		nanosleep(&pause, NULL);
 	}
-	return fail(why, "no disk with serial '%s'", serial);
+	return failure_set(why, "no disk with serial '%s'", serial);
 }
 
 static int mount_disk(const char *serial, const char *type, const char *target, unsigned long flags,
@@ -137,7 +139,7 @@ static int mount_disk(const char *serial, const char *type, const char *target, 
 	if (find_disk(serial, device, why) < 0)
 		return -1;
 	if (mount(device, target, type, flags, NULL) < 0)
-		return fail(why, "mount disk '%s' (%s): %s", serial, type, strerror(errno));
+		return failure_set(why, "mount disk '%s' (%s): %s", serial, type, strerror(errno));
 	return 0;
 }
 
@@ -147,16 +149,16 @@ static int make_layer(struct failure *why)
 	struct stat st;
 
 	if (stat("/base", &st) < 0)
-		return fail(why, "look at the image's root: %s", strerror(errno));
+		return failure_set(why, "look at the image's root: %s", strerror(errno));
 	if (mkdir("/upper/upper", 0755) == 0) {
 		if (chown("/upper/upper", st.st_uid, st.st_gid) < 0 ||
 		    chmod("/upper/upper", st.st_mode & 07777) < 0)
-			return fail(why, "prepare the writable layer: %s", strerror(errno));
+			return failure_set(why, "prepare the writable layer: %s", strerror(errno));
 	} else if (errno != EEXIST) {
-		return fail(why, "prepare the writable layer: %s", strerror(errno));
+		return failure_set(why, "prepare the writable layer: %s", strerror(errno));
 	}
 	if (mkdir("/upper/work", 0700) < 0 && errno != EEXIST)
-		return fail(why, "prepare the writable layer: %s", strerror(errno));
+		return failure_set(why, "prepare the writable layer: %s", strerror(errno));
 	return 0;
 }
 
@@ -197,7 +199,7 @@ static int switch_root(struct failure *why)
 		empty_directory(AT_FDCWD, "/", st.st_dev);
 	if (chdir("/root") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
 	    chdir("/") < 0)
-		return fail(why, "move to the image's root: %s", strerror(errno));
+		return failure_set(why, "move to the image's root: %s", strerror(errno));
 	return 0;
 }
 
@@ -210,7 +212,7 @@ int mounts_root(struct mounts *mounts, struct failure *why)
 	mounts->upper = open("/upper", O_PATH | O_CLOEXEC);
 	if (mount("overlay", "/root", "overlay", MS_NODEV | MS_NOATIME,
 		  "lowerdir=/base,upperdir=/upper/upper,workdir=/upper/work") < 0)
-		return fail(why, "mount the image's root: %s", strerror(errno));
+		return failure_set(why, "mount the image's root: %s", strerror(errno));
 	/* The overlay holds them by itself. */
 	umount2("/base", MNT_DETACH);
 	umount2("/upper", MNT_DETACH);
@@ -219,7 +221,7 @@ int mounts_root(struct mounts *mounts, struct failure *why)
 	mounts->root = (int)syscall(SYS_open_tree, AT_FDCWD, "/",
 				    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (mounts->root < 0)
-		return fail(why, "open the image's root: %s", strerror(errno));
+		return failure_set(why, "open the image's root: %s", strerror(errno));
 	return 0;
 }
 
@@ -261,7 +263,7 @@ static int mount_tmpfs(const struct list *targets, struct failure *why)
 
 		if (*target != '/') {
 			close(root);
-			return fail(why, "tmpfs '%.100s': not an absolute path", target);
+			return failure_set(why, "tmpfs '%.100s': not an absolute path", target);
 		}
 		if (root_mkdir(root, target, why) < 0) {
 			close(root);
@@ -269,7 +271,8 @@ static int mount_tmpfs(const struct list *targets, struct failure *why)
 		}
 		if (mount("tmpfs", target, "tmpfs", QUIET, "mode=1777") < 0) {
 			close(root);
-			return fail(why, "mount tmpfs on %.100s: %s", target, strerror(errno));
+			return failure_set(why, "mount tmpfs on %.100s: %s", target,
+					   strerror(errno));
 		}
 	}
 	close(root);
@@ -313,7 +316,7 @@ int mounts_system(const struct config *config, struct failure *why)
 int mounts_seal(struct failure *why)
 {
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0)
-		return fail(why, "make the root read-only: %s", strerror(errno));
+		return failure_set(why, "make the root read-only: %s", strerror(errno));
 	return 0;
 }
 

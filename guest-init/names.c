@@ -103,8 +103,8 @@ int names_write(int root, const struct config *config, struct failure *why)
 
 	if (config->hostname) {
 		if (sethostname(config->hostname, strlen(config->hostname)) < 0)
-			return fail(why, "set host name '%.64s': %s", config->hostname,
-				    strerror(errno));
+			return failure_set(why, "set host name '%.64s': %s", config->hostname,
+					   strerror(errno));
 		snprintf(line, sizeof(line), "%s\n", config->hostname);
 		if (root_replace(root, "/etc", "hostname", line, why) < 0)
 			return -1;

@@ -80,7 +80,7 @@ static int parse(const char *text, struct address *ret, struct failure *why)
 	*ret = (struct address){ .family = strchr(text, ':') ? AF_INET6 : AF_INET };
 	ret->length = ret->family == AF_INET6 ? 16 : 4;
 	if (inet_pton(ret->family, text, ret->bytes) != 1)
-		return fail(why, "'%.64s' is not an address", text);
+		return failure_set(why, "'%.64s' is not an address", text);
 	return 0;
 }
 
@@ -93,7 +93,7 @@ static int link_up(int fd, const char *name, unsigned index, struct failure *why
 
 	begin(&request, RTM_NEWLINK, 0, &body, sizeof(body));
 	if (transact(fd, &request) < 0)
-		return fail(why, "raise %s: %s", name, strerror(errno));
+		return failure_set(why, "raise %s: %s", name, strerror(errno));
 	return 0;
 }
 
@@ -112,7 +112,7 @@ static int add_address(int fd, unsigned index, const char *text, struct failure 
 	put(&request, IFA_LOCAL, address.bytes, address.length);
 	put(&request, IFA_ADDRESS, address.bytes, address.length);
 	if (transact(fd, &request) < 0)
-		return fail(why, "add address %s: %s", text, strerror(errno));
+		return failure_set(why, "add address %s: %s", text, strerror(errno));
 	return 0;
 }
 
@@ -163,11 +163,11 @@ static int add_gateway(int fd, unsigned index, const char *text, const struct co
 	if (parse(text, &gateway, why) < 0)
 		return -1;
 	if (config->has_gateway_mac && add_neighbour(fd, index, &gateway, config->gateway_mac) < 0)
-		return fail(why, "add neighbour %s: %s", text, strerror(errno));
+		return failure_set(why, "add neighbour %s: %s", text, strerror(errno));
 	if (add_route(fd, index, &gateway, NULL) < 0 && errno != EEXIST)
-		return fail(why, "add route to gateway %s: %s", text, strerror(errno));
+		return failure_set(why, "add route to gateway %s: %s", text, strerror(errno));
 	if (add_route(fd, index, NULL, &gateway) < 0)
-		return fail(why, "add default route by %s: %s", text, strerror(errno));
+		return failure_set(why, "add default route by %s: %s", text, strerror(errno));
 	return 0;
 }
 
@@ -214,7 +214,7 @@ static int set_up_eth0(int fd, const struct config *config, struct failure *why)
 	unsigned index = wait_for_link("eth0");
 
 	if (!index)
-		return fail(why, "addresses are configured but there is no eth0");
+		return failure_set(why, "addresses are configured but there is no eth0");
 	set_ipv6("accept_ra", "0");
 	set_ipv6("autoconf", "0");
 	set_ipv6("addr_gen_mode", "1"); /* no link-local address: the guard knows only ours */
@@ -236,7 +236,7 @@ int network_up(const struct config *config, struct failure *why)
 	int result;
 
 	if (fd < 0)
-		return fail(why, "open rtnetlink: %s", strerror(errno));
+		return failure_set(why, "open rtnetlink: %s", strerror(errno));
 	result = link_up(fd, "lo", if_nametoindex("lo"), why);
 	if (result == 0 && config->addresses.count)
 		result = set_up_eth0(fd, config, why);

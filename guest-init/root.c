@@ -108,10 +108,10 @@ int root_replace(int root, const char *directory, const char *name, const char *
 		fd = root_open(root, directory, O_PATH | O_DIRECTORY);
 	}
 	if (fd < 0)
-		return fail(why, "open %s in the image: %s", directory, strerror(errno));
+		return failure_set(why, "open %s in the image: %s", directory, strerror(errno));
 	result = replace_at(fd, name, text);
 	if (result < 0)
-		fail(why, "write %s/%s in the image: %s", directory, name, strerror(errno));
+		failure_set(why, "write %s/%s in the image: %s", directory, name, strerror(errno));
 	close(fd);
 	return result;
 }
@@ -135,7 +135,7 @@ int root_mkdir(int root, const char *path, struct failure *why)
 	int parent;
 
 	if (length >= sizeof(prefix))
-		return fail(why, "create directory: path of %zu bytes is too long", length);
+		return failure_set(why, "create directory: path of %zu bytes is too long", length);
 	memcpy(prefix, path, length + 1);
 	parent = root_open(root, ".", O_PATH | O_DIRECTORY);
 	while (parent >= 0 && path[at += strspn(path + at, "/")]) {
@@ -147,7 +147,7 @@ int root_mkdir(int root, const char *path, struct failure *why)
 		next = enter(root, prefix, parent, prefix + component);
 		prefix[at] = path[at];
 		if (next < 0) {
-			fail(why, "create directory '%.100s': %s", path, strerror(errno));
+			failure_set(why, "create directory '%.100s': %s", path, strerror(errno));
 			close(parent);
 			return -1;
 		}
@@ -155,7 +155,7 @@ int root_mkdir(int root, const char *path, struct failure *why)
 		parent = next;
 	}
 	if (parent < 0)
-		return fail(why, "open the root directory: %s", strerror(errno));
+		return failure_set(why, "open the root directory: %s", strerror(errno));
 	close(parent);
 	return 0;
 }

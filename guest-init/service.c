@@ -67,11 +67,11 @@ static void reset_signals(void)
 static int become(const struct user *user, struct failure *why)
 {
 	if (setgroups(user->group_count, user->groups) < 0)
-		return fail(why, "set supplementary groups: %s", strerror(errno));
+		return failure_set(why, "set supplementary groups: %s", strerror(errno));
 	if (setresgid(user->gid, user->gid, user->gid) < 0)
-		return fail(why, "become group %u: %s", user->gid, strerror(errno));
+		return failure_set(why, "become group %u: %s", user->gid, strerror(errno));
 	if (setresuid(user->uid, user->uid, user->uid) < 0)
-		return fail(why, "become user %u: %s", user->uid, strerror(errno));
+		return failure_set(why, "become user %u: %s", user->uid, strerror(errno));
 	return 0;
 }
 
@@ -84,7 +84,7 @@ static int run(const struct launch *launch, struct failure *why)
 
 	if (strchr(name, '/')) {
 		execve(name, launch->argv, launch->environment);
-		return fail(why, "cannot run '%.80s': %s", name, strerror(errno));
+		return failure_set(why, "cannot run '%.80s': %s", name, strerror(errno));
 	}
 	for (const char *at = launch->path;; at++) {
 		size_t length = strcspn(at, ":");
@@ -100,29 +100,29 @@ static int run(const struct launch *launch, struct failure *why)
 			break;
 	}
 	if (number == ENOENT)
-		return fail(why, "cannot run '%.60s': not found in the image's PATH (%.80s)", name,
-			    launch->path);
-	return fail(why, "cannot run '%.80s': %s", name, strerror(number));
+		return failure_set(why, "cannot run '%.60s': not found in the image's PATH (%.80s)",
+				   name, launch->path);
+	return failure_set(why, "cannot run '%.80s': %s", name, strerror(number));
 }
 
 static int set_up_child(const struct launch *launch, struct failure *why)
 {
 	if (write_value(WORKLOAD "/cgroup.procs", "0") < 0)
-		return fail(why, "enter the workload's cgroup: %s", strerror(errno));
+		return failure_set(why, "enter the workload's cgroup: %s", strerror(errno));
 	setsid();
 	umask(0022);
 	reset_signals();
 	if (dup2(launch->input, 0) < 0 || dup2(launch->output, 1) < 0 ||
 	    dup2(launch->errors, 2) < 0)
-		return fail(why, "set standard descriptors: %s", strerror(errno));
+		return failure_set(why, "set standard descriptors: %s", strerror(errno));
 	/* All else, the report pipe included, ends with exec. */
 	if (syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */) < 0)
-		return fail(why, "close descriptors: %s", strerror(errno));
+		return failure_set(why, "close descriptors: %s", strerror(errno));
 	if (become(&launch->user, why) < 0)
 		return -1;
 	if (chdir(launch->working_dir) < 0)
-		return fail(why, "working directory '%.100s': %s", launch->working_dir,
-			    strerror(errno));
+		return failure_set(why, "working directory '%.100s': %s", launch->working_dir,
+				   strerror(errno));
 	return run(launch, why);
 }
 
@@ -144,7 +144,7 @@ static int make_cgroup(struct failure *why)
 	for (size_t i = 0; i < sizeof(controllers) / sizeof(*controllers); i++)
 		write_value(CGROUP "/cgroup.subtree_control", controllers[i]);
 	if (mkdir(WORKLOAD, 0755) < 0 && errno != EEXIST)
-		return fail(why, "create the workload's cgroup: %s", strerror(errno));
+		return failure_set(why, "create the workload's cgroup: %s", strerror(errno));
 	return 0;
 }
 
@@ -164,7 +164,7 @@ static int make_argv(const struct config *config, char ***ret, struct failure *w
 	char **argv = calloc(count + 1, sizeof(*argv));
 
 	if (!argv)
-		return fail(why, "out of memory");
+		return failure_set(why, "out of memory");
 	for (size_t i = 0; i < config->entrypoint.count; i++)
 		argv[i] = config->entrypoint.items[i];
 	for (size_t i = 0; i < config->command.count; i++)
@@ -172,8 +172,9 @@ static int make_argv(const struct config *config, char ***ret, struct failure *w
 	*ret = argv;
 	if (!count || !*argv[0]) {
 		free(argv);
-		return fail(why, "nothing to run: the image has neither entrypoint nor command "
-				 "(set 'command')");
+		return failure_set(why,
+				   "nothing to run: the image has neither entrypoint nor command "
+				   "(set 'command')");
 	}
 	return 0;
 }
@@ -195,7 +196,7 @@ static int find_stop_signal(const struct config *config, struct failure *why)
 	int number = name && *name ? config_signal(name) : SIGTERM;
 
 	if (!number)
-		return fail(why, "stop signal '%.40s' is none", name);
+		return failure_set(why, "stop signal '%.40s' is none", name);
 	return number;
 }
 
@@ -210,11 +211,11 @@ int service_make_working_dir(const struct config *config, struct failure *why)
 	int root, result;
 
 	if (*path != '/')
-		return fail(why, "working directory '%.100s': not an absolute path", path);
+		return failure_set(why, "working directory '%.100s': not an absolute path", path);
 	/* Through the mounts that the workload sees, not the image's bare root. */
 	root = open("/", O_PATH | O_CLOEXEC);
 	if (root < 0)
-		return fail(why, "open the root directory: %s", strerror(errno));
+		return failure_set(why, "open the root directory: %s", strerror(errno));
 	result = root_mkdir(root, path, why);
 	close(root);
 	return result;
@@ -234,11 +235,11 @@ static int spawn(struct launch *launch, struct service *service, struct failure 
 	ssize_t n;
 
 	if (pipe2(report, O_CLOEXEC) < 0)
-		return fail(why, "create a pipe: %s", strerror(errno));
+		return failure_set(why, "create a pipe: %s", strerror(errno));
 	service->pid = fork();
 	if (service->pid < 0) {
 		close_pair(report);
-		return fail(why, "fork: %s", strerror(errno));
+		return failure_set(why, "fork: %s", strerror(errno));
 	}
 	if (service->pid == 0) {
 		struct failure failed = { "" };
@@ -263,13 +264,13 @@ static int open_streams(struct launch *launch, int output[2], int errors[2], str
 {
 	launch->input = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (launch->input < 0 || pipe2(output, O_CLOEXEC) < 0 || pipe2(errors, O_CLOEXEC) < 0)
-		return fail(why, "open the workload's streams: %s", strerror(errno));
+		return failure_set(why, "open the workload's streams: %s", strerror(errno));
 	launch->output = output[1];
 	launch->errors = errors[1];
 	if (fchown(output[1], launch->user.uid, launch->user.gid) < 0 ||
 	    fchown(errors[1], launch->user.uid, launch->user.gid) < 0 ||
 	    fcntl(output[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(errors[0], F_SETFL, O_NONBLOCK) < 0)
-		return fail(why, "prepare the workload's streams: %s", strerror(errno));
+		return failure_set(why, "prepare the workload's streams: %s", strerror(errno));
 	return 0;
 }
 

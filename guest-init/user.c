@@ -114,8 +114,8 @@ static int find_user(const struct wanted *wanted, const char *passwd, struct use
 		return 0;
 	}
 	if (!wanted->is_number)
-		return fail(why, "user '%.*s' is not in the image's /etc/passwd",
-			    (int)(wanted->length > 64 ? 64 : wanted->length), wanted->text);
+		return failure_set(why, "user '%.*s' is not in the image's /etc/passwd",
+				   (int)(wanted->length > 64 ? 64 : wanted->length), wanted->text);
 	ret->uid = wanted->number;
 	return 0;
 }
@@ -138,8 +138,8 @@ static int find_group(const struct wanted *wanted, const char *group, gid_t *ret
 		}
 	}
 	if (!wanted->is_number)
-		return fail(why, "group '%.*s' is not in the image's /etc/group",
-			    (int)(wanted->length > 64 ? 64 : wanted->length), wanted->text);
+		return failure_set(why, "group '%.*s' is not in the image's /etc/group",
+				   (int)(wanted->length > 64 ? 64 : wanted->length), wanted->text);
 	*ret = wanted->number;
 	return 0;
 }

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.." || exit 1
 
 if [ -z "${GUEST_BOOT_INSIDE-}" ]; then
 	export GUEST_BOOT_INSIDE=1
-	exec unshare --net "$0"
+	exec unshare --net "$0" "$@"
 fi
 
 work=$(mktemp -d /tmp/stoker-guest.XXXXXX) || exit 1
@@ -59,7 +59,8 @@ make_net() {
 
 make_image && make_disks && make_net || { echo "Bail out! cannot prepare the test"; exit 1; }
 cp "$STOKER_BUILD/stoker-init" "$work/stoker-init"
-"$STOKER_BUILD/tests/guest_driver" "$work"
+# An argument names the one test to run.
+"$STOKER_BUILD/tests/guest_driver" "$work" "$@"
 result=$?
 
 # A clean end leaves nothing for the journal to replay.
@@ -68,5 +69,5 @@ for n in 1 2 3 4; do
 	needs=$(dumpe2fs -h "$work/upper$n.ext4" 2>/dev/null | grep -c needs_recovery)
 	[ "$state $needs" = "clean 0" ] || { echo "# upper$n.ext4: $state, needs_recovery $needs"; result=1; }
 done
-if [ -n "${GUEST_BOOT_CONSOLE-}" ]; then head -n 50 "$work"/*.console | sed 's/^/# /'; fi
+if [ -n "${GUEST_BOOT_CONSOLE-}" ]; then tail -n 40 "$work"/*.console | sed 's/^/# /'; fi
 exit $result

@@ -560,13 +560,20 @@ static void test_memory(struct host *host)
 
 int main(int argc, char **argv)
 {
+	static const struct {
+		const char *name;
+		void (*run)(struct host *host);
+	} tests[] = { { "manifest", test_manifest },
+		      { "image", test_image },
+		      { "missing", test_missing },
+		      { "memory", test_memory } };
 	struct host host = { .tsc_khz = measure_tsc_khz() };
 	_cleanup_free_
 	char *init = NULL;
 	struct error err;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: guest_driver DIRECTORY (see guest-boot.t)\n");
+	if (argc < 2 || argc > 3) {
+		fprintf(stderr, "usage: guest_driver DIRECTORY [TEST] (see guest-boot.t)\n");
 		return 2;
 	}
 	host.dir = argv[1];
@@ -576,10 +583,9 @@ int main(int argc, char **argv)
 	    kernel_resolve("auto", host.dir, "/boot", "/lib/modules", &host.kernel, &err) < 0 ||
 	    initramfs_base(init, &host.kernel.modules, host.dir, &host.base, &err) < 0)
 		bail(&err);
-	test_manifest(&host);
-	test_image(&host);
-	test_missing(&host);
-	test_memory(&host);
+	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
+		if (argc == 2 || !strcmp(argv[2], tests[i].name))
+			tests[i].run(&host);
 	printf("1..%d\n", host.tests);
 	kernel_reset(&host.kernel);
 	free(host.base);
