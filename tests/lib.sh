@@ -3,11 +3,11 @@
 # Shared by the demo and the system tests: a host of their own (a network namespace, directories),
 # OCI images made from nothing, a daemon, and the guarantee that all of it goes away again.
 #
-# Set STOKER_BUILD (the build directory) before sourcing. lib_host NAME makes the host; whatever
-# happens afterwards, lib_clean runs at exit.
+# Source it from the top of the tree; STOKER_BUILD is the build directory. lib_host NAME makes the
+# host; whatever happens afterwards, lib_clean runs at exit.
 
 set -u
-: "${STOKER_BUILD:?is the directory with the built programs}"
+: "${STOKER_BUILD:=$PWD/build}"
 : "${STOKERD:=$STOKER_BUILD/stokerd}"
 
 # --- the host ------------------------------------------------------------------------------------
@@ -165,8 +165,18 @@ lib_clean() {
 	exit "$status"
 }
 
-# left_behind: prints what of this host is still there; nothing, when all went well.
+# left_behind UID_BASE: prints what of this host is still there; nothing, when all went well. A
+# process that ended may wait a moment for its new parent to reap it, so it looks more than once.
 left_behind() {
+	for left_try in 1 2 3 4 5 6 7 8 9 10; do
+		left=$(look_behind "$1")
+		[ -n "$left" ] || return 0
+		sleep 0.5
+	done
+	echo "$left"
+}
+
+look_behind() {
 	in_host ip -o link show | grep -o 'stk[0-9]*' | sed 's/^/tap /'
 	find "$work/bpf" -type f ! -name '*.debug' | sed 's/^/pin /'
 	in_host nft list tables 2>/dev/null | grep stoker

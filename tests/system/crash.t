@@ -26,6 +26,7 @@ processes() {
 
 lib_host crash 840000
 busybox_root "$work/root"
+echo page >"$work/root/www/index.html"
 oci_image "$work/image" "$work/root" \
 	'{"Entrypoint":["/bin/sh","-c"],"Cmd":["httpd -f -p 80 -h /www"],"Env":["PATH=/bin"]}'
 write_crash_fleet 96MiB

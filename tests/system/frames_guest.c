@@ -203,17 +203,23 @@ static int run_send(const char *own, const char *victim, int rounds)
 static _Noreturn void run_listen(void)
 {
 	struct sender s = { 0 };
+	struct sockaddr_ll from;
 	uint8_t bytes[2048];
 
 	open_interface(&s);
 	puts("listening");
 	fflush(stdout);
 	for (;;) {
-		ssize_t n = recv(s.fd, bytes, sizeof(bytes), 0);
+		socklen_t size = sizeof(from);
+		ssize_t n = recvfrom(s.fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from,
+				     &size);
 		const uint8_t *at;
 
 		if (n < 0)
 			die("receive");
+		/* Our own kernel's ICMP answers quote what they refuse. */
+		if (from.sll_pkttype == PACKET_OUTGOING)
+			continue;
 		at = memmem(bytes, (size_t)n, MARKER, strlen(MARKER));
 		if (!at)
 			continue;

@@ -32,7 +32,7 @@ done
 
 # A service of the host's own, on every address it has, and an address of the metadata kind.
 in_host ip addr add 169.254.169.254/32 dev uplink
-in_host busybox httpd -f -p 8088 -h "$work/root/www" &
+nsenter --net="/run/netns/$netns" busybox httpd -f -p 8088 -h "$work/root/www" >/dev/null 2>&1 &
 httpd=$!
 trap 'kill $httpd 2>/dev/null; lib_clean' EXIT
 cat >"$fleet/b.yaml" <<EOF
@@ -63,7 +63,7 @@ is "the other tenant's VM sees nothing at all" "$(ctl logs -n 1000 beta/victim |
 is "no service of the host's was reached" "$(ctl logs -n 1000 evil/first | grep reached-)" ""
 counters=$(ctl guard acme/attacker)
 diag "$counters"
-for reason in source-mac vlan; do
+for reason in source-mac source-address vlan arp-sender destination-mac; do
 	like "the guard counted $reason" "$counters" "$reason"
 done
 like "the guard counted the other tenant" "$(ctl guard evil/first)" "tenant"
@@ -73,5 +73,4 @@ ok "all is removed" ctl reload
 stop_daemon
 is "the daemon ends with 0" $? 0
 is "nothing is left behind" "$(left_behind 820000)" ""
-kill $httpd 2>/dev/null
 done_testing
