@@ -89,8 +89,7 @@ show stokerctl guard beta/intruder
 step "A VMM dies; its VM is started again"
 old=$(member acme/web pid)
 show kill -9 "$old"
-replaced() { phase_is acme/web running && [ "$(member acme/web pid)" != "$old" ]; }
-wait_for 300 replaced || fail "acme/web was not restarted"
+wait_for 300 runs_anew acme/web "$old" || fail "acme/web was not restarted"
 show stokerctl status acme/web
 
 step "An edited manifest: the plan, a SIGHUP, the result"

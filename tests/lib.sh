@@ -106,6 +106,12 @@ phase_is() {
 	[ "$(member "$1" phase)" = "$2" ]
 }
 
+# runs_anew VM PID: it runs, and no longer as that process. The pid first: it is 0 between two runs.
+runs_anew() {
+	anew=$(member "$1" pid)
+	[ "${anew:-0}" -ne 0 ] && [ "$anew" -ne "$2" ] && phase_is "$1" running
+}
+
 # --- images --------------------------------------------------------------------------------------
 
 # oci_blob LAYOUT FILE: moves the file into the layout; prints "digest size".

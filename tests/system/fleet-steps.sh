@@ -127,14 +127,13 @@ fleet_exits() {
 fleet_restart() {
 	old=$(member acme/web pid)
 	kill -KILL "$old"
-	restarted() { phase_is acme/web running && [ "$(member acme/web pid)" != "$old" ]; }
-	ok "a VMM that was killed is started again" wait_for 300 restarted
+	ok "a VMM that was killed is started again" wait_for 300 runs_anew acme/web "$old"
 	is "and why is remembered" "$(member acme/web reason) $(member acme/web exit_signal)" \
 		"vmm-killed 9"
 	ok "it answers again" wait_answer http://10.20.0.10:8080/
 	old=$(member acme/web pid)
 	ok "stokerctl restart stops it gracefully and starts it" ctl restart acme/web
-	ok "which gives a new VMM" wait_for 300 restarted
+	ok "which gives a new VMM" wait_for 300 runs_anew acme/web "$old"
 }
 
 fleet_reload() {
@@ -161,8 +160,8 @@ fleet_reload() {
 	like "and says what forces a replacement" "$plan" "memory: 128MiB -> 160MiB"
 	ok "SIGHUP applies it" kill -HUP "$daemon_pid"
 	settled() {
-		phase_is acme/other running && phase_is acme/web running &&
-			[ "$(member acme/web pid)" != "$web" ] && [ -z "$(member acme/peer phase)" ]
+		phase_is acme/other running && runs_anew acme/web "$web" &&
+			[ -z "$(member acme/peer phase)" ]
 	}
 	ok "the result is as planned" wait_for 300 settled
 	is "with the new memory" "$(member acme/web memory_bytes)" 167772160
@@ -196,8 +195,7 @@ fleet_adoption() {
 	ok "all of them" wait_phase acme/other running
 	is "with the same processes" "$(vmm_pids)" "$before"
 	kill -KILL "$web"
-	restarted() { phase_is acme/web running && [ "$(member acme/web pid)" != "$web" ]; }
-	ok "and restarts an adopted VM that is killed" wait_for 300 restarted
+	ok "and restarts an adopted VM that is killed" wait_for 300 runs_anew acme/web "$web"
 
 	# A daemon that leaves properly does not touch its VMs either.
 	before=$(vmm_pids)

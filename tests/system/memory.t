@@ -5,11 +5,11 @@
 # report and a status that is not 0.
 cd "$(dirname "$0")/../.." || exit 1
 [ "$(id -u)" -eq 0 ] || { echo "1..0 # SKIP needs root"; exit 0; }
+STOKERD=${STOKER_ASAN_BUILD:-$PWD/build-asan}/stokerd # see "make check-system"
 . tests/lib.sh
 . tests/tap.sh
 . tests/system/fleet-steps.sh
 
-STOKERD=${STOKER_ASAN_BUILD:?is the directory of the build under AddressSanitizer}/stokerd
 export ASAN_OPTIONS=detect_leaks=1:exitcode=99 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 
 lib_host memory 830000
