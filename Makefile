@@ -174,11 +174,18 @@ ASAN := BUILD=build-asan HARDEN=-fPIE CFLAGS="-O1 -g -fsanitize=address,undefine
 check-asan:
 	$(Q)$(MAKE) --no-print-directory check-unit $(ASAN)
 
+# Clang's runtime is a package of its own, named after the compiler's version.
+CLANG_RUNTIME = libclang-rt-$(shell $(CLANG) -dumpversion 2>/dev/null | sed 's/[.].*//')-dev
+
 $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 fuzz:
+	@printf 'int LLVMFuzzerTestOneInput(const void *b, unsigned long n) { return b && !n; }\n' | \
+		$(CLANG) -fsanitize=fuzzer,address -x c -o /dev/null - 2>/dev/null || \
+		{ echo "make fuzz: $(CLANG) has no libFuzzer (apt-get install $(CLANG_RUNTIME))" >&2; \
+		exit 1; }
 	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=$(CLANG) HARDEN=-fPIE \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
 		$(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
