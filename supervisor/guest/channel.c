@@ -95,10 +95,10 @@ static void append_frame(struct strbuf *to, enum frame_type type, const void *pa
 
 /* --- writing -------------------------------------------------------------------------------- */
 
-static int flush(struct channel *channel)
+/* A write that fails is no end yet: what the guest said last may still wait to be read, and after
+ * it comes the end of the stream. */
+static void flush(struct channel *channel)
 {
-	struct error err;
-
 	while (channel->out.length) {
 		ssize_t n = send(channel->fd, channel->out.data, channel->out.length, MSG_NOSIGNAL);
 
@@ -106,14 +106,12 @@ static int flush(struct channel *channel)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
-		if (n < 0) {
-			error_errno(&err, errno, "write to the guest");
-			return lose(channel, &err);
-		}
-		strbuf_consume(&channel->out, (size_t)n);
+		if (n < 0)
+			strbuf_reset(&channel->out);
+		else
+			strbuf_consume(&channel->out, (size_t)n);
 	}
 	update_events(channel);
-	return 0;
 }
 
 /* The stop and hosts verbs come from anywhere: only the queue is touched, the loop writes. */
@@ -252,8 +250,7 @@ static int on_exit_report(struct channel *channel, const uint8_t *payload, size_
 	copy_printable(told.message, report.message, sizeof(told.message));
 	/* Written at once: the callee may well free the channel, and the guest waits for this. */
 	append_frame(&channel->out, FRAME_EXIT_SEEN, NULL, 0);
-	if (flush(channel) < 0)
-		return -1;
+	flush(channel);
 	channel->callbacks.exited(channel->data, &told);
 	return 0;
 }
@@ -394,10 +391,10 @@ static void on_io(struct watch *watch, unsigned events, void *data)
 
 	(void)watch;
 	enter(channel);
-	if (!(events & LOOP_WRITE) || flush(channel) == 0) {
-		if (events & LOOP_READ && !channel->paused)
-			fill(channel);
-	}
+	if (events & LOOP_WRITE)
+		flush(channel);
+	if (events & LOOP_READ && !channel->paused)
+		fill(channel);
 	leave(channel);
 }
 
