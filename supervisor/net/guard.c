@@ -59,22 +59,38 @@ static void pin_path(char path[PIN_PATH_MAX], const struct guard *guard, const c
 	snprintf(path, PIN_PATH_MAX, "%s/%s%s", guard->bpf_dir, name, suffix);
 }
 
+/* The file system that the directory is, or would be made, on. */
+static int find_fs(const char *bpf_dir, struct statfs *ret, struct error *err)
+{
+	_cleanup_free_
+	char *place = xstrdup(bpf_dir);
+
+	while (statfs(place, ret) < 0) {
+		char *slash = strrchr(place, '/');
+
+		if (errno != ENOENT || !slash || strcmp(place, "/") == 0)
+			return error_errno(err, errno, "%s: statfs", bpf_dir);
+		slash[slash == place] = '\0';
+	}
+	return 0;
+}
+
 static int open_bpf_dir(const char *bpf_dir, struct error *err)
 {
 	struct statfs fs;
 
 	if (strlen(bpf_dir) > PIN_PATH_MAX - 64)
 		return error_set(err, "%s: the path is too long for pins", bpf_dir);
-	if (fs_mkdir_p(bpf_dir, 0700, err) < 0)
+	/* Looked at first: sysfs, which shows where nothing is mounted, refuses a directory without
+	 * saying what is missing. */
+	if (find_fs(bpf_dir, &fs, err) < 0)
 		return -1;
-	if (statfs(bpf_dir, &fs) < 0)
-		return error_errno(err, errno, "%s: statfs", bpf_dir);
 	if ((unsigned long)fs.f_type != BPFFS_MAGIC)
 		return error_set(err,
 				 "%s: not on a BPF file system, so the guard cannot outlive the "
 				 "daemon (mount -t bpf bpf /sys/fs/bpf)",
 				 bpf_dir);
-	return 0;
+	return fs_mkdir_p(bpf_dir, 0700, err);
 }
 
 /* Does the kernel have bpf_cast_to_kern_ctx? Its own type information lists it. */

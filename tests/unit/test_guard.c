@@ -663,6 +663,12 @@ static void test_refuses_what_is_not_bpffs(void **state)
 	assert_non_null(strstr(err.text, "not on a BPF file system"));
 	assert_null(guard);
 	rmdir(directory);
+	/* Where no bpffs is mounted there is sysfs, which refuses the directory itself. */
+	options.bpf_dir = "/sys/kernel/stoker/pins/";
+	assert_int_equal(guard_open(&options, &guard, &err), -1);
+	assert_string_equal(err.text, "/sys/kernel/stoker/pins/: not on a BPF file system, so the "
+				      "guard cannot outlive the daemon (mount -t bpf bpf "
+				      "/sys/fs/bpf)");
 }
 
 int main(void)
