@@ -144,7 +144,7 @@ static enum event kill_vmm(struct instance *instance, enum reason why)
 enum event act_kill_unbooted(struct instance *instance)
 {
 	snprintf(instance->message, sizeof(instance->message),
-		 "no word from the guest within %llu s (see its console.log and boot_timeout)",
+		 "no word from the guest within %llu s (its console is in the log)",
 		 (unsigned long long)instance->context->settings->boot_timeout_ms / 1000);
 	return kill_vmm(instance, REASON_BOOT_TIMEOUT);
 }

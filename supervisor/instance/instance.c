@@ -98,7 +98,9 @@ static void on_lost(void *data, const struct error *why)
 		finish(instance);
 		return;
 	}
-	snprintf(instance->message, sizeof(instance->message), "%.255s", why->text);
+	/* We know better why when we have just killed it. */
+	if (instance->doom == REASON_NONE)
+		snprintf(instance->message, sizeof(instance->message), "%.255s", why->text);
 	instance_event(instance, EVENT_CHANNEL_LOST);
 }
 
@@ -182,6 +184,8 @@ static enum event end_event(struct instance *instance)
 static void finish(struct instance *instance)
 {
 	blame_end(instance);
+	if (!instance->has_report && instance->phase != PHASE_STOPPING)
+		instance_keep_console(instance);
 	instance_event(instance, end_event(instance));
 }
 

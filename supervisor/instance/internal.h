@@ -77,6 +77,9 @@ int instance_open_log(struct instance *instance, struct error *err);
 /* Fills `ret` for the instance's tap. */
 void instance_describe_tap(const struct instance *instance, char name[16], struct net_tap *ret);
 
+/* Copies the newest of the serial console into the VM's log. */
+void instance_keep_console(struct instance *instance);
+
 /* Frees what a run holds: channel, VMM handle, tap, run directory. The VMM must be gone. */
 void instance_clear_run(struct instance *instance);
 

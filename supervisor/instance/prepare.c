@@ -23,7 +23,12 @@
 #include "instance/internal.h"
 #include "model/fleet.h"
 
-enum { IMAGE_RECORD_MAX = 8 << 20, INITRAMFS_MAX = 256 << 20 };
+enum {
+	IMAGE_RECORD_MAX = 8 << 20,
+	INITRAMFS_MAX = 256 << 20,
+	CONSOLE_MAX = 1 << 20,
+	CONSOLE_KEPT = 8 << 10,
+};
 
 /* What the driver gets, owned here until it has its own copies. */
 struct parts {
@@ -292,6 +297,23 @@ int instance_prepare(struct instance *instance, struct error *err)
 		instance->driver->kill(instance->vmm);
 	}
 	return 0;
+}
+
+/* The newest of the console, for an end that nobody reported: the run directory goes away. */
+void instance_keep_console(struct instance *instance)
+{
+	_cleanup_free_
+	char *run_dir = instance_run_dir(instance->context, instance->slot);
+	_cleanup_free_
+	char *path = xasprintf("%s/console.log", run_dir);
+	_cleanup_strbuf_ struct strbuf text = { 0 };
+	size_t kept;
+
+	if (!instance->log || fs_read(path, CONSOLE_MAX, &text, NULL) < 0)
+		return;
+	kept = text.length < CONSOLE_KEPT ? text.length : CONSOLE_KEPT;
+	logfile_write(instance->log, "console", strbuf_text(&text) + text.length - kept, kept);
+	logfile_write(instance->log, "console", "\n", 1);
 }
 
 void instance_clear_run(struct instance *instance)
