@@ -21,7 +21,11 @@
 #include "base/strbuf.h"
 #include "loop/loop.h"
 
-enum { STREAMS_MAX = 6, LOGFILE_LINE_MAX = 4096 };
+enum {
+	STREAMS_MAX = 6,
+	LOGFILE_LINE_MAX = 4096,
+	LINE_OVERHEAD = 32, /* date and stream */
+};
 
 /* A line that has not ended yet, per stream: two streams never mix within one line. */
 struct partial {
@@ -101,7 +105,11 @@ static void rotate(struct logfile *log)
 
 static void append(struct logfile *log, const char *line, size_t length)
 {
-	if (log->size + length > log->settings->log_file_bytes)
+	/* Not rotated again when only the new file could not be made: that would push out the old
+	 * ones, a line at a time. */
+	if (log->fd < 0)
+		open_file(log, NULL);
+	else if (log->size + length > log->settings->log_file_bytes)
 		rotate(log);
 	if (log->fd < 0 || log->size + length > log->settings->log_file_bytes ||
 	    fs_write_all(log->fd, line, length, NULL) < 0) {
@@ -153,8 +161,24 @@ static void refill(struct logfile *log)
 		log->tokens = rate;
 }
 
+/* How many of the bytes the tokens pay for, and takes those. What stoker puts before a line is paid
+ * as well: else a guest that writes empty lines has thirty times its rate written, a call each. */
+static size_t take_tokens(struct logfile *log, const char *bytes, size_t length)
+{
+	size_t taken;
+
+	for (taken = 0; taken < length; taken++) {
+		uint64_t cost = bytes[taken] == '\n' ? 1 + LINE_OVERHEAD : 1;
+
+		if (cost > log->tokens)
+			break;
+		log->tokens -= cost;
+	}
+	return taken;
+}
+
 /* Takes room for the bytes, or counts them as dropped. */
-static size_t admit(struct logfile *log, size_t length)
+static size_t admit(struct logfile *log, const char *bytes, size_t length)
 {
 	size_t admitted;
 
@@ -172,8 +196,7 @@ static size_t admit(struct logfile *log, size_t length)
 	if (log->dropped_unsaid) /* inside a burst nothing passes, so that no line is torn */
 		admitted = 0;
 	else
-		admitted = length <= log->tokens ? length : (size_t)log->tokens;
-	log->tokens -= admitted;
+		admitted = take_tokens(log, bytes, length);
 	log->dropped += length - admitted;
 	log->dropped_unsaid += length - admitted;
 	return admitted;
@@ -203,7 +226,8 @@ static void flush(struct logfile *log, struct partial *partial, bool is_cut)
 void logfile_write(struct logfile *log, const char *stream, const void *bytes, size_t length)
 {
 	struct partial *partial = partial_of(log, stream);
-	const char *at = bytes, *end = at + admit(log, length);
+	size_t admitted = admit(log, bytes, length);
+	const char *at = bytes, *end = at + admitted;
 
 	while (at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -220,6 +244,9 @@ void logfile_write(struct logfile *log, const char *stream, const void *bytes, s
 			flush(log, partial, true);
 		}
 	}
+	/* What comes after the gap is another line. */
+	if (admitted < length && partial->text.length)
+		flush(log, partial, true);
 }
 
 uint64_t logfile_dropped_bytes(const struct logfile *log)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -266,6 +267,51 @@ static void a_flood_is_capped_counted_and_said_once(void **state)
 	close_log(&f);
 }
 
+static void empty_lines_cost_what_they_make_us_write(void **state)
+{
+	struct log_fixture f;
+	_cleanup_free_
+	char *text = NULL;
+	char lines[50000];
+
+	(void)state;
+	open_log(&f, 1 << 20, 1, 100000);
+	memset(lines, '\n', sizeof(lines));
+	logfile_write(f.log, "stdout", lines, sizeof(lines));
+	text = read_log(&f, "");
+	assert_in_range(strlen(text), 90000, 110000);
+	assert_true(logfile_dropped_bytes(f.log) > 40000);
+	close_log(&f);
+}
+
+/* Without descriptors the new file cannot be made; the old ones must not pay for it. */
+static void old_files_outlive_a_failed_rotation(void **state)
+{
+	struct rlimit before, none;
+	struct log_fixture f;
+	_cleanup_free_
+	char *now = NULL, *one = NULL;
+
+	(void)state;
+	open_log(&f, 100, 3, 1 << 20);
+	say(f.log, "stdout", "the first line, of about fifty bytes or so\n");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 10; i++)
+		say(f.log, "stdout", "a line that is dropped, of fifty bytes or so\n");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	say(f.log, "stdout", "and on it goes\n");
+	now = read_log(&f, "");
+	one = read_log(&f, ".1");
+	assert_non_null(one);
+	assert_non_null(strstr(one, "the first line"));
+	assert_non_null(now);
+	assert_non_null(strstr(now, "and on it goes"));
+	assert_true(logfile_dropped_bytes(f.log) > 0);
+	close_log(&f);
+}
+
 static void signal_names(void **state)
 {
 	(void)state;
@@ -292,6 +338,8 @@ int main(void)
 		cmocka_unit_test(long_lines_are_cut_with_a_mark),
 		cmocka_unit_test(size_is_bounded_by_rotation),
 		cmocka_unit_test(a_flood_is_capped_counted_and_said_once),
+		cmocka_unit_test(empty_lines_cost_what_they_make_us_write),
+		cmocka_unit_test(old_files_outlive_a_failed_rotation),
 		cmocka_unit_test(signal_names),
 	};
 
