@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -30,6 +31,8 @@ struct roster {
 	struct instance **instances; /* sorted by spec_order */
 	size_t count;
 	uint8_t *slots;		    /* slot -> in use */
+	const struct fleet *fleet;  /* borrowed; the one that was applied last */
+	bool lacks_slots;	    /* some of its VMs wait until one is free */
 	struct instance **released; /* to be freed once control is back in the loop */
 	size_t released_count;
 	struct watch *sweeper;
@@ -93,7 +96,9 @@ static struct instance *find_spec(const struct roster *roster, const struct spec
 /* The first two uids of the range are the image workers'. */
 static uint32_t slot_limit(const struct roster *roster)
 {
-	return roster->settings->uid_count - 2;
+	uint32_t uids = roster->settings->uid_count - 2;
+
+	return uids < NET_SLOTS_MAX ? uids : NET_SLOTS_MAX;
 }
 
 static int free_slot(const struct roster *roster, uint32_t *ret)
@@ -117,6 +122,8 @@ static void on_changed(void *data, struct instance *instance)
 	roster->changed(roster->data, &status);
 }
 
+static void create_waiting(struct roster *roster);
+
 static void on_sweep(struct watch *watch, unsigned events, void *data)
 {
 	struct roster *roster = data;
@@ -128,6 +135,8 @@ static void on_sweep(struct watch *watch, unsigned events, void *data)
 		instance_free(roster->released[i]);
 	}
 	roster->released_count = 0;
+	if (roster->lacks_slots)
+		create_waiting(roster);
 }
 
 /* Out of the list at once; freed when no callback of its own can be on the stack any more. */
@@ -188,12 +197,24 @@ static char *on_hosts(void *data, const char *tenant)
 
 /* --- opening: adopt what runs, free what was left -------------------------------------------- */
 
-static int adopt_slot(struct roster *roster, uint32_t slot, struct strv *taps, struct error *err)
+static int adopt_slot(struct roster *roster, uint32_t slot, const char *run_dir, struct strv *taps,
+		      struct error *err)
 {
 	struct instance *instance = NULL;
+	struct error why = { 0 };
 
-	if (instance_adopt(&roster->context, slot, &instance, err) < 0) {
-		log_warning("slot %u: not adopted, and freed: %s", (unsigned)slot, err->text);
+	/* Left alone it would run on with nobody to watch it, and its tap would be swept. */
+	if (slot >= slot_limit(roster))
+		return error_set(err,
+				 "%s: beyond the %u slots of uid_count (raise it again in "
+				 "stoker.ini until that VM is removed)",
+				 run_dir, (unsigned)slot_limit(roster));
+	if (instance_adopt(&roster->context, slot, &instance, &why) < 0) {
+		/* The directory goes last: while it is there, something may still hold the slot. */
+		roster->slots[slot] = access(run_dir, F_OK) == 0;
+		log_warning("slot %u: not adopted, and %s: %s", (unsigned)slot,
+			    roster->slots[slot] ? "out of use until the next start" : "freed",
+			    why.text);
 		return 0;
 	}
 	if (insert(roster, instance) < 0) {
@@ -234,10 +255,12 @@ static int adopt_all(struct roster *roster, struct error *err)
 	while (result == 0 && (entry = readdir(dir))) {
 		char *end;
 		unsigned long slot = strtoul(entry->d_name, &end, 10);
+		_cleanup_free_
+		char *run_dir = xasprintf("%s/%s", path, entry->d_name);
 
-		if (entry->d_name[0] == '.' || *end || slot >= slot_limit(roster))
+		if (entry->d_name[0] == '.' || *end || slot > UINT32_MAX)
 			continue;
-		result = adopt_slot(roster, (uint32_t)slot, &taps, err);
+		result = adopt_slot(roster, (uint32_t)slot, run_dir, &taps, err);
 	}
 	closedir(dir);
 	if (result < 0)
@@ -315,7 +338,11 @@ static void create(struct roster *roster, const struct spec *spec)
 	uint32_t slot;
 
 	if (free_slot(roster, &slot) < 0) {
-		log_error("%s: no free slot (raise uid_count in stoker.ini)", spec->name);
+		log_error("%s: waits for a free slot: all %u are taken (%s)", spec->name,
+			  (unsigned)slot_limit(roster),
+			  slot_limit(roster) < NET_SLOTS_MAX ? "raise uid_count in stoker.ini"
+							     : "remove other VMs");
+		roster->lacks_slots = true;
 		return;
 	}
 	instance = instance_new(&roster->context, spec, slot);
@@ -352,9 +379,25 @@ static void carry_out(struct roster *roster, const struct action *action)
 	}
 }
 
+/* Whoever leaves keeps its slot until it has stopped, so its successor may have to wait. */
+static void create_waiting(struct roster *roster)
+{
+	struct fleet_status observed = { 0 };
+	_cleanup_plan_ struct plan plan = { 0 };
+
+	roster->lacks_slots = false;
+	roster_observe(roster, &observed);
+	plan_make(roster->fleet, &observed, &plan);
+	fleet_status_reset(&observed);
+	for (size_t i = 0; i < plan.count && !roster->lacks_slots; i++)
+		if (plan.actions[i].kind == ACTION_CREATE)
+			carry_out(roster, &plan.actions[i]);
+}
+
 void roster_apply(struct roster *roster, const struct fleet *fleet, const struct plan *plan)
 {
-	(void)fleet;
+	roster->fleet = fleet;
+	roster->lacks_slots = false;
 	boot_forget(roster->boot);
 	for (size_t i = 0; i < plan->count; i++)
 		carry_out(roster, &plan->actions[i]);
@@ -414,6 +457,8 @@ int roster_counters(const struct roster *roster, const char *name, struct net_co
 
 bool roster_is_settled(const struct roster *roster)
 {
+	if (roster->lacks_slots)
+		return false;
 	for (size_t i = 0; i < roster->count; i++) {
 		struct instance_status status;
 

@@ -23,6 +23,8 @@ enum {
 	TAP_GROUP = 0x73746b, /* "stk": so that all go in one request */
 };
 
+_Static_assert((int)NET_SLOTS_MAX == (int)GUARD_SLOTS_MAX, "one number of slots");
+
 struct net {
 	struct rtnl *rtnl;   /* owned */
 	struct guard *guard; /* owned */

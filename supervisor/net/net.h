@@ -32,6 +32,8 @@ struct net_tap {
 
 #define NET_TAP_PREFIX "stk"
 
+enum { NET_SLOTS_MAX = 4096 }; /* slots are below this: so many VMs the guard counts for */
+
 /* What every VM sees as its gateway. */
 #define NET_GATEWAY4	"169.254.1.1"
 #define NET_GATEWAY6	"fe80::1"

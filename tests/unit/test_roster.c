@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slots: how the roster hands them out, waits for them and adopts into them. The instances, the
+ * network and the image store behind it are stand-ins, defined here instead of the library's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "instance/boot.h"
+#include "instance/instance.h"
+#include "instance/roster.h"
+
+/* --- stand-ins ------------------------------------------------------------------------------- */
+
+struct instance {
+	const struct instance_context *context;
+	struct spec *spec;
+	uint32_t slot;
+	struct watch *stop;
+};
+
+static unsigned living, adoptions;
+static bool is_adoption_clean;
+
+struct instance *instance_new(const struct instance_context *context, const struct spec *spec,
+			      uint32_t slot)
+{
+	struct instance *instance = xcalloc(1, sizeof(*instance));
+
+	instance->context = context;
+	instance->spec = spec_copy(spec);
+	instance->slot = slot;
+	living++;
+	return instance;
+}
+
+int instance_adopt(const struct instance_context *context, uint32_t slot, struct instance **ret,
+		   struct error *err)
+{
+	char *run_dir = xasprintf("%s/vm/%u", context->settings->run_dir, (unsigned)slot);
+
+	(void)ret;
+	adoptions++;
+	if (is_adoption_clean)
+		assert_int_equal(rmdir(run_dir), 0);
+	free(run_dir);
+	return error_set(err, "nothing to adopt");
+}
+
+struct instance *instance_free(struct instance *instance)
+{
+	if (!instance)
+		return NULL;
+	watch_free(instance->stop);
+	spec_free(instance->spec);
+	free(instance);
+	living--;
+	return NULL;
+}
+
+static void on_stopped(struct watch *watch, unsigned events, void *data)
+{
+	struct instance *instance = data;
+
+	(void)events;
+	instance->stop = watch_free(watch);
+	instance->context->released(instance->context->data, instance);
+}
+
+/* A VM takes a while to stop. */
+void instance_remove(struct instance *instance)
+{
+	instance->stop = loop_timer(instance->context->loop, 20, on_stopped, instance);
+}
+
+void instance_start(struct instance *instance)
+{
+	(void)instance;
+}
+
+void instance_replace(struct instance *instance, const struct spec *spec)
+{
+	(void)instance;
+	(void)spec;
+}
+
+void instance_update(struct instance *instance, const struct spec *spec)
+{
+	instance_replace(instance, spec);
+}
+
+void instance_keep(struct instance *instance)
+{
+	(void)instance;
+}
+
+void instance_restart(struct instance *instance)
+{
+	(void)instance;
+}
+
+void instance_refresh_hosts(struct instance *instance)
+{
+	(void)instance;
+}
+
+void instance_observe(const struct instance *instance, struct instance_status *ret)
+{
+	*ret = (struct instance_status){
+		.spec = instance->spec, .slot = instance->slot, .phase = PHASE_RUNNING, .vmm = ""
+	};
+}
+
+const struct spec *instance_spec(const struct instance *instance)
+{
+	return instance->spec;
+}
+
+uint32_t instance_slot(const struct instance *instance)
+{
+	return instance->slot;
+}
+
+bool instance_holds(const struct instance *instance, const struct address *address)
+{
+	(void)instance;
+	(void)address;
+	return false;
+}
+
+int net_open(const struct settings *settings, struct net **ret, struct error *err)
+{
+	(void)settings;
+	(void)err;
+	*ret = NULL;
+	return 0;
+}
+
+struct net *net_close(struct net *net)
+{
+	return net;
+}
+
+int net_remove(struct net *net, struct error *err)
+{
+	(void)net;
+	(void)err;
+	return 0;
+}
+
+int net_sweep(struct net *net, const struct strv *keep, struct error *err)
+{
+	(void)net;
+	(void)keep;
+	(void)err;
+	return 0;
+}
+
+int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, struct error *err)
+{
+	(void)net;
+	(void)slot;
+	(void)ret;
+	return error_set(err, "no counters here");
+}
+
+int image_store_open(struct loop *loop, const struct settings *settings, struct image_store **ret,
+		     struct error *err)
+{
+	(void)loop;
+	(void)settings;
+	(void)err;
+	*ret = NULL;
+	return 0;
+}
+
+struct image_store *image_store_close(struct image_store *store)
+{
+	return store;
+}
+
+/* --- the scene ------------------------------------------------------------------------------- */
+
+struct scene {
+	char dir[64];
+	struct settings settings;
+	struct loop *loop;
+	struct roster *roster;
+};
+
+static void on_changed(void *data, const struct instance_status *status)
+{
+	(void)data;
+	(void)status;
+}
+
+static void make_scene(struct scene *scene, uint32_t uid_count)
+{
+	snprintf(scene->dir, sizeof(scene->dir), "/tmp/stoker-roster-XXXXXX");
+	assert_non_null(mkdtemp(scene->dir));
+	scene->settings = (struct settings){ .run_dir = scene->dir,
+					     .state_dir = scene->dir,
+					     .uid_base = 900000,
+					     .uid_count = uid_count };
+	scene->loop = loop_new(NULL);
+	scene->roster = NULL;
+}
+
+static int open_roster(struct scene *scene, struct error *err)
+{
+	return roster_open(scene->loop, &scene->settings, on_changed, NULL, &scene->roster, err);
+}
+
+static void end_scene(struct scene *scene)
+{
+	roster_close(scene->roster);
+	loop_free(scene->loop);
+	assert_int_equal(fs_remove_tree(scene->dir, NULL), 0);
+	assert_int_equal(living, 0);
+}
+
+/* VMs first .. first + count - 1 of one tenant. */
+static struct fleet *make_fleet(unsigned first, unsigned count)
+{
+	struct fleet *fleet = fleet_new();
+
+	fleet->specs = xcalloc(count, sizeof(*fleet->specs));
+	fleet->spec_count = count;
+	for (unsigned i = 0; i < count; i++) {
+		struct spec *spec = xcalloc(1, sizeof(*spec));
+
+		spec->name = xasprintf("acme/vm%05u", first + i);
+		spec->tenant = xstrdup("acme");
+		spec->vm = xasprintf("vm%05u", first + i);
+		spec->replica = 1;
+		fleet->specs[i] = spec;
+	}
+	return fleet;
+}
+
+static void apply(struct scene *scene, const struct fleet *fleet)
+{
+	struct fleet_status observed = { 0 };
+	struct plan plan = { 0 };
+
+	roster_observe(scene->roster, &observed);
+	plan_make(fleet, &observed, &plan);
+	roster_apply(scene->roster, fleet, &plan);
+	fleet_status_reset(&observed);
+	plan_reset(&plan);
+}
+
+static size_t count_of(const struct scene *scene, const char *name)
+{
+	struct fleet_status observed = { 0 };
+	size_t count;
+
+	roster_observe(scene->roster, &observed);
+	count = name ? fleet_status_find(&observed, name) != NULL : observed.count;
+	fleet_status_reset(&observed);
+	return count;
+}
+
+static void on_deadline(struct watch *watch, unsigned events, void *data)
+{
+	(void)events;
+	watch_free(watch);
+	loop_stop(data);
+}
+
+static void run_for(struct scene *scene, uint64_t time_ms)
+{
+	loop_timer(scene->loop, time_ms, on_deadline, scene->loop);
+	loop_run(scene->loop);
+}
+
+/* --- the tests ------------------------------------------------------------------------------- */
+
+static void the_guards_slots_are_the_limit(void **state)
+{
+	struct fleet *fleet = make_fleet(0, NET_SLOTS_MAX + 2);
+	struct scene scene;
+
+	(void)state;
+	make_scene(&scene, 65536);
+	assert_int_equal(open_roster(&scene, NULL), 0);
+	apply(&scene, fleet);
+	assert_int_equal(count_of(&scene, NULL), NET_SLOTS_MAX);
+	assert_false(roster_is_settled(scene.roster));
+	end_scene(&scene);
+	fleet_free(fleet);
+}
+
+/* 16 ids are 14 VMs: all are renamed at once, and none of them finds a slot at first. */
+static void successors_wait_for_slots(void **state)
+{
+	struct fleet *before = make_fleet(0, 14), *after = make_fleet(100, 14);
+	struct scene scene;
+
+	(void)state;
+	make_scene(&scene, 16);
+	assert_int_equal(open_roster(&scene, NULL), 0);
+	apply(&scene, before);
+	assert_int_equal(count_of(&scene, NULL), 14);
+	assert_true(roster_is_settled(scene.roster));
+	apply(&scene, after);
+	assert_int_equal(count_of(&scene, "acme/vm00100"), 0);
+	assert_false(roster_is_settled(scene.roster));
+	run_for(&scene, 300);
+	assert_int_equal(count_of(&scene, NULL), 14);
+	assert_int_equal(count_of(&scene, "acme/vm00100"), 1);
+	assert_int_equal(count_of(&scene, "acme/vm00113"), 1);
+	assert_true(roster_is_settled(scene.roster));
+	end_scene(&scene);
+	fleet_free(before);
+	fleet_free(after);
+}
+
+static void a_slot_beyond_the_range_refuses_the_start(void **state)
+{
+	struct error err = { 0 };
+	struct scene scene;
+	char path[128];
+
+	(void)state;
+	make_scene(&scene, 16);
+	snprintf(path, sizeof(path), "%s/vm/14", scene.dir);
+	assert_int_equal(fs_mkdir_p(path, 0700, NULL), 0);
+	adoptions = 0;
+	assert_int_equal(open_roster(&scene, &err), -1);
+	assert_non_null(strstr(err.text, "/vm/14: beyond the 14 slots of uid_count (raise it again "
+					 "in stoker.ini until that VM is removed)"));
+	assert_int_equal(adoptions, 0);
+	end_scene(&scene);
+}
+
+/* Something of an earlier VM holds on: neither its uid nor its slot goes to another tenant's. */
+static void a_slot_that_cannot_be_freed_is_not_used(void **state)
+{
+	struct fleet *fleet = make_fleet(0, 14);
+	struct scene scene;
+	char path[128];
+
+	(void)state;
+	for (int clean = 0; clean <= 1; clean++) {
+		make_scene(&scene, 16);
+		snprintf(path, sizeof(path), "%s/vm/3", scene.dir);
+		assert_int_equal(fs_mkdir_p(path, 0700, NULL), 0);
+		is_adoption_clean = clean;
+		assert_int_equal(open_roster(&scene, NULL), 0);
+		apply(&scene, fleet);
+		assert_int_equal(count_of(&scene, NULL), clean ? 14 : 13);
+		end_scene(&scene);
+	}
+	fleet_free(fleet);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_guards_slots_are_the_limit),
+		cmocka_unit_test(successors_wait_for_slots),
+		cmocka_unit_test(a_slot_beyond_the_range_refuses_the_start),
+		cmocka_unit_test(a_slot_that_cannot_be_freed_is_not_used),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
