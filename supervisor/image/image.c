@@ -13,7 +13,8 @@
 #include "base/alloc.h"
 #include "image/job.h"
 
-enum { ACTIVE_MAX = 2 };
+/* A registry that sends a byte now and then holds its own two places, and nobody else's. */
+enum { FETCHES_MAX = 8, FETCHES_PER_SOURCE_MAX = 2, BUILDS_MAX = 2 };
 
 /* --- ends of jobs ---------------------------------------------------------------------------- */
 
@@ -61,22 +62,45 @@ static void job_deliver(struct job *job)
 
 /* --- scheduling ------------------------------------------------------------------------------ */
 
-static bool same_is_building(const struct image_store *store, const struct job *job)
+/* All local files are one source. */
+static bool same_source(const struct reference *a, const struct reference *b)
 {
-	for (const struct job *other = store->jobs; other; other = other->next)
-		if (other->state == JOB_BUILDING && strcmp(other->facts.id, job->facts.id) == 0)
-			return true;
-	return false;
+	if (a->kind != REFERENCE_REGISTRY || b->kind != REFERENCE_REGISTRY)
+		return a->kind != REFERENCE_REGISTRY && b->kind != REFERENCE_REGISTRY;
+	return strcmp(a->registry, b->registry) == 0;
+}
+
+static bool may_fetch(const struct image_store *store, const struct job *job)
+{
+	unsigned all = 0, of_source = 0;
+
+	for (const struct job *other = store->jobs; other; other = other->next) {
+		if (other->state != JOB_FETCHING)
+			continue;
+		all++;
+		of_source += same_source(&other->reference, &job->reference);
+	}
+	return all < FETCHES_MAX && of_source < FETCHES_PER_SOURCE_MAX;
+}
+
+/* The second of two with the same content waits, and then finds it published. */
+static bool may_build(const struct image_store *store, const struct job *job)
+{
+	unsigned all = 0;
+
+	for (const struct job *other = store->jobs; other; other = other->next) {
+		if (other->state != JOB_BUILDING)
+			continue;
+		if (strcmp(other->facts.id, job->facts.id) == 0)
+			return false;
+		all++;
+	}
+	return all < BUILDS_MAX;
 }
 
 /* Does the next thing that can be done, and says whether there was one. */
 static bool advance_one(struct image_store *store)
 {
-	unsigned active = 0;
-
-	for (const struct job *job = store->jobs; job; job = job->next)
-		active += job->state == JOB_FETCHING || job->state == JOB_READY ||
-			  job->state == JOB_BUILDING;
 	for (struct job *job = store->jobs; job; job = job->next) {
 		struct image *image = NULL;
 
@@ -84,7 +108,7 @@ static bool advance_one(struct image_store *store)
 			job_deliver(job);
 			return true;
 		}
-		if (job->state == JOB_READY && !same_is_building(store, job)) {
+		if (job->state == JOB_READY && may_build(store, job)) {
 			job_build(job);
 			return true;
 		}
@@ -99,7 +123,7 @@ static bool advance_one(struct image_store *store)
 			job->state = JOB_ENDED;
 			return true;
 		}
-		if (active < ACTIVE_MAX) {
+		if (may_fetch(store, job)) {
 			job_fetch(job);
 			return true;
 		}

@@ -400,6 +400,29 @@ static void run_for(struct fixture *fixture, uint64_t ms)
 	loop_run(fixture->loop);
 }
 
+/* However many of its images are asked for, a registry that never ends is not in others' way. */
+static void test_slow_registry(void **state)
+{
+	struct fixture *fixture = *state;
+	struct outcome hanging[4], other, same;
+	struct image_request *requests[4], *late;
+	char reference[64];
+
+	for (int i = 0; i < 4; i++) {
+		snprintf(reference, sizeof(reference), "slow.io/hang:%d", i);
+		requests[i] = ask(fixture, &hanging[i], reference);
+	}
+	late = ask(fixture, &same, "slow.io/app:1");
+	fixture->pending = 0;
+	await(fixture, &other, "r.io/app:1");
+	assert_non_null(other.image);
+	assert_false(same.fired);
+	for (int i = 0; i < 4; i++)
+		image_request_cancel(requests[i]);
+	image_request_cancel(late);
+	image_free(other.image);
+}
+
 static void test_cancel(void **state)
 {
 	struct fixture *fixture = *state;
@@ -461,8 +484,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_published), TEST(test_second_time), TEST(test_shared_job),
-		TEST(test_one_file),  TEST(test_failures),    TEST(test_cancel),
-		TEST(test_bounded),   TEST(test_leftovers),
+		TEST(test_one_file),  TEST(test_failures),    TEST(test_slow_registry),
+		TEST(test_cancel),    TEST(test_bounded),     TEST(test_leftovers),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "fetch") == 0)
