@@ -165,7 +165,7 @@ lib_clean() {
 		pid=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$record")
 		[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null
 	done
-	umount "$work/bpf" 2>/dev/null
+	umount "$work/bpf" "$run" 2>/dev/null
 	ip netns del "$netns" 2>/dev/null
 	rm -rf "$work"
 	exit "$status"

@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -46,6 +48,22 @@ static int adopt_vmm(struct instance *instance, const char *run_dir, const struc
 				       &instance_vmm_callbacks, instance, &instance->vmm, err);
 }
 
+/* After a change of uid_base the slots' uids overlap with those of before: kept, it would share its
+ * uid with another VM. */
+static int end_if_of_another_uid(const struct instance *instance, struct error *err)
+{
+	uid_t uid = instance_uid(instance->context->settings, instance->slot);
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)instance->driver->pid(instance->vmm));
+	if (stat(path, &st) == 0 && st.st_uid == uid)
+		return 0;
+	instance->driver->kill(instance->vmm);
+	return error_set(err, "its VMM does not run under uid %u (was uid_base changed?)",
+			 (unsigned)uid);
+}
+
 static int adopt_parts(struct instance *instance, const char *run_dir, const struct record *record,
 		       struct error *err)
 {
@@ -54,6 +72,8 @@ static int adopt_parts(struct instance *instance, const char *run_dir, const str
 
 	instance_describe_tap(instance, name, &tap);
 	if (instance_open_log(instance, err) < 0 || adopt_vmm(instance, run_dir, record, err) < 0)
+		return -1;
+	if (end_if_of_another_uid(instance, err) < 0)
 		return -1;
 	/* Its guard comes first in importance: a VM whose guard cannot be proved is not kept. */
 	if (net_tap_adopt(instance->context->net, &tap, err) < 0)
