@@ -39,9 +39,7 @@ struct launch {
 	int report;
 };
 
-/* --- in the child --------------------------------------------------------------------------- */
-
-/* One write, as cgroupfs wants it. */
+/* One write, as cgroupfs and sysfs want it. */
 static int write_value(const char *path, const char *value)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -53,6 +51,8 @@ static int write_value(const char *path, const char *value)
 	close(fd);
 	return n < 0 ? -1 : 0;
 }
+
+/* --- in the child --------------------------------------------------------------------------- */
 
 static void reset_signals(void)
 {
@@ -146,6 +146,18 @@ static int make_cgroup(struct failure *why)
 	if (mkdir(WORKLOAD, 0755) < 0 && errno != EEXIST)
 		return failure_set(why, "create the workload's cgroup: %s", strerror(errno));
 	return 0;
+}
+
+/*
+ * Without swap, memory that runs out leaves nothing to reclaim but the text of what runs, which is
+ * read back at once: the guest spins for minutes before the kernel calls that out of memory. The
+ * multi-generational LRU does so when it would have to evict what was used within the last second
+ * (Documentation/admin-guide/mm/multigen_lru.rst of Linux). A kernel without it goes on spinning.
+ */
+static void prevent_thrashing(void)
+{
+	if (write_value("/sys/kernel/mm/lru_gen/enabled", "y") == 0)
+		write_value("/sys/kernel/mm/lru_gen/min_ttl_ms", "1000");
 }
 
 static void set_default(struct list *environment, const char *key, const char *value)
@@ -304,6 +316,7 @@ int service_start(int root, struct config *config, struct service *ret, struct f
 		return -1;
 	if (make_cgroup(why) < 0 || make_argv(config, &argv, why) < 0)
 		return -1;
+	prevent_thrashing();
 	set_default(&config->environment, "PATH", DEFAULT_PATH);
 	set_default(&config->environment, "HOME", launch.user.home);
 	set_default(&config->environment, "HOSTNAME", config->hostname);

@@ -5,10 +5,12 @@
  * upper1.ext4 ..., stoker-init). eth0's tap is tap0, in the network namespace it is started in.
  */
 #include <endian.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,7 +27,7 @@
 #include "loop/child.h"
 #include "vmm/kernel.h"
 
-enum { BOOT_S = 120, STEP_S = 60, TURN_MS = 200 };
+enum { BOOT_S = 60, STEP_S = 30, TURN_MS = 200 };
 
 struct host {
 	struct loop *loop;
@@ -576,6 +578,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: guest_driver DIRECTORY [TEST] (see guest-boot.t)\n");
 		return 2;
 	}
+	/* Whoever kills the shell ends the driver, and that ends QEMU (child_spawn). */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	host.dir = argv[1];
 	init = xasprintf("%s/stoker-init", host.dir);
 	host.loop = loop_new(&err);
