@@ -151,13 +151,14 @@ static int make_cgroup(struct failure *why)
 /*
  * Without swap, memory that runs out leaves nothing to reclaim but the text of what runs, which is
  * read back at once: the guest spins for minutes before the kernel calls that out of memory. The
- * multi-generational LRU does so when it would have to evict what was used within the last second
- * (Documentation/admin-guide/mm/multigen_lru.rst of Linux). A kernel without it goes on spinning.
+ * multi-generational LRU does so when it would have to evict what was used within min_ttl_ms
+ * (Documentation/admin-guide/mm/multigen_lru.rst of Linux). More than that, and a program that
+ * reads a mapped file larger than memory at random is killed too. A kernel without it spins on.
  */
 static void prevent_thrashing(void)
 {
 	if (write_value("/sys/kernel/mm/lru_gen/enabled", "y") == 0)
-		write_value("/sys/kernel/mm/lru_gen/min_ttl_ms", "1000");
+		write_value("/sys/kernel/mm/lru_gen/min_ttl_ms", "100");
 }
 
 static void set_default(struct list *environment, const char *key, const char *value)
