@@ -24,6 +24,7 @@
 #include "loop/loop.h"
 #include "plan/plan.h"
 #include "privilege.h"
+#include "progress.h"
 
 enum { DAEMON_SIGNALS = 3 };
 
@@ -33,7 +34,8 @@ struct daemon {
 	struct watch *signals[DAEMON_SIGNALS];
 	struct roster *roster;
 	struct server *server;
-	struct fleet *fleet; /* the one that holds; NULL: none was valid yet */
+	struct progress *progress; /* NULL: nobody watches */
+	struct fleet *fleet;	   /* the one that holds; NULL: none was valid yet */
 	uint64_t started_ms;
 	uint64_t reloads; /* that were applied */
 	char *refusal;	  /* owned: why the last load was refused; NULL: it was not */
@@ -246,6 +248,8 @@ static void on_change(void *data, const struct instance_status *status)
 
 	log_change(status);
 	server_publish(daemon->server, status);
+	if (status->phase == PHASE_FETCHING)
+		progress_start(daemon->progress);
 }
 
 /* --- signals --------------------------------------------------------------------------------- */
@@ -323,6 +327,7 @@ static int start(struct daemon *daemon, struct error *err)
 	daemon->signals[2] = loop_signal(daemon->loop, SIGINT, on_terminate, daemon);
 	if (roster_open(daemon->loop, settings, on_change, daemon, &daemon->roster, err) < 0)
 		return -1;
+	daemon->progress = progress_new(daemon->loop, daemon->roster);
 	return server_open(daemon->loop, settings, daemon->roster, &handlers, daemon,
 			   &daemon->server, err);
 }
@@ -351,6 +356,7 @@ static int first_load(struct daemon *daemon, struct error *err)
 static void stop(struct daemon *daemon)
 {
 	server_close(daemon->server);
+	progress_free(daemon->progress);
 	roster_close(daemon->roster);
 	for (int i = 0; i < DAEMON_SIGNALS; i++)
 		watch_free(daemon->signals[i]);

@@ -2,12 +2,37 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 static enum log_level threshold = LOG_LEVEL_INFO;
+static bool has_transient;
+
+static void put(const char *bytes, size_t length)
+{
+	if (write(STDERR_FILENO, bytes, length) < 0)
+		return; /* nobody to tell */
+}
+
+static void clear_transient(void)
+{
+	static const char erase[] = "\r\033[K"; /* ECMA-48: to the line's start; erase it */
+
+	if (has_transient)
+		put(erase, sizeof(erase) - 1);
+	has_transient = false;
+}
+
+void log_transient(const char *text)
+{
+	clear_transient();
+	put(text, strlen(text));
+	has_transient = *text != '\0';
+}
 
 void log_set_level(enum log_level level)
 {
@@ -64,6 +89,6 @@ void log_message(enum log_level level, const char *format, ...)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	line[length++] = '\n';
-	if (write(STDERR_FILENO, line, (size_t)length) < 0)
-		return; /* nobody to tell */
+	clear_transient();
+	put(line, (size_t)length);
 }

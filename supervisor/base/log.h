@@ -21,6 +21,10 @@ void log_set_level(enum log_level level);
 void log_message(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* A line for now, on a terminal: the next message or transient line takes its place. "" takes it
+ * away. The caller has found stderr to be a terminal. */
+void log_transient(const char *text);
+
 #define log_error(...)	 log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...)	 log_message(LOG_LEVEL_INFO, __VA_ARGS__)
