@@ -52,8 +52,7 @@ static char *leases_path(const struct settings *settings)
 /* All problems, or the one error, end up in *ret_text (owned by the caller). */
 static int load_fleet(const struct settings *settings, struct fleet **ret, char **ret_text)
 {
-	_cleanup_free_
-	char *path = leases_path(settings);
+	_cleanup_free_ char *path = leases_path(settings);
 	struct problems problems = { 0 };
 	struct leases *leases = NULL;
 	struct error err = { 0 };
@@ -99,8 +98,7 @@ static int on_plan(void *data, char **ret_text)
 
 static void log_lines(enum log_level level, const char *text)
 {
-	_cleanup_free_
-	char *copy = xstrdup(text);
+	_cleanup_free_ char *copy = xstrdup(text);
 	char *rest = copy;
 
 	for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n"))
@@ -111,8 +109,7 @@ static void log_lines(enum log_level level, const char *text)
 /* The addresses are written down before a VM uses them: a crash in between loses nothing. */
 static int keep_leases(const struct daemon *daemon, const struct fleet *fleet, char **ret_text)
 {
-	_cleanup_free_
-	char *path = leases_path(daemon->settings);
+	_cleanup_free_ char *path = leases_path(daemon->settings);
 	struct error err = { 0 };
 
 	if (leases_write(path, fleet, &err) == 0)
@@ -256,8 +253,7 @@ static void on_change(void *data, const struct instance_status *status)
 
 static void on_hangup(struct watch *watch, unsigned events, void *data)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	(void)watch;
 	(void)events;
@@ -281,8 +277,7 @@ static void on_terminate(struct watch *watch, unsigned events, void *data)
 /* One daemon per run directory. The lock goes with the process, however it ends. */
 static int take_lock(struct daemon *daemon, struct error *err)
 {
-	_cleanup_free_
-	char *path = xasprintf("%s/lock", daemon->settings->run_dir);
+	_cleanup_free_ char *path = xasprintf("%s/lock", daemon->settings->run_dir);
 
 	if (fs_mkdir_p(daemon->settings->run_dir, 0755, err) < 0)
 		return -1;
@@ -336,8 +331,7 @@ static int start(struct daemon *daemon, struct error *err)
  * go on as they are, and status says why nothing else happens. */
 static int first_load(struct daemon *daemon, struct error *err)
 {
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	struct fleet_status adopted = { 0 };
 	size_t count;
 
@@ -387,8 +381,7 @@ int daemon_dry_run(const struct settings *settings)
 {
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	_cleanup_plan_ struct plan plan = { 0 };
-	_cleanup_free_
-	char *problems = NULL;
+	_cleanup_free_ char *problems = NULL;
 	struct fleet *fleet = NULL;
 	struct peek peek = { 0 };
 	struct error err;

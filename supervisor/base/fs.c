@@ -40,8 +40,7 @@ int fs_read_fd(int fd, const char *name, size_t max, struct strbuf *ret, struct 
 
 int fs_read(const char *path, size_t max, struct strbuf *ret, struct error *err)
 {
-	_cleanup_close_
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return error_errno(err, errno, "%s: cannot open", path);
@@ -67,8 +66,7 @@ int fs_write_all(int fd, const void *bytes, size_t length, struct error *err)
 
 int fs_write_value(const char *path, const char *value, struct error *err)
 {
-	_cleanup_close_
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return error_errno(err, errno, "%s: cannot open", path);
@@ -79,11 +77,9 @@ int fs_write_value(const char *path, const char *value, struct error *err)
 
 static int sync_directory_of(const char *path, struct error *err)
 {
-	_cleanup_free_
-	char *copy = xstrdup(path);
+	_cleanup_free_ char *copy = xstrdup(path);
 	const char *directory = dirname(copy);
-	_cleanup_close_
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0 || fsync(fd) < 0)
 		return error_errno(err, errno, "%s: cannot sync the directory", directory);
@@ -93,8 +89,8 @@ static int sync_directory_of(const char *path, struct error *err)
 static int write_and_sync(const char *path, const void *bytes, size_t length, mode_t mode,
 			  struct error *err)
 {
-	_cleanup_close_
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+				      0600);
 
 	if (fd < 0)
 		return error_errno(err, errno, "%s: cannot create", path);
@@ -108,8 +104,7 @@ static int write_and_sync(const char *path, const void *bytes, size_t length, mo
 int fs_write_atomic(const char *path, const void *bytes, size_t length, mode_t mode,
 		    struct error *err)
 {
-	_cleanup_free_
-	char *temporary = xasprintf("%s.new", path);
+	_cleanup_free_ char *temporary = xasprintf("%s.new", path);
 
 	if (write_and_sync(temporary, bytes, length, mode, err) < 0) {
 		unlink(temporary);
@@ -140,8 +135,7 @@ static int make_one(const char *path, mode_t mode, struct error *err)
 
 int fs_mkdir_p(const char *path, mode_t mode, struct error *err)
 {
-	_cleanup_free_
-	char *copy = xstrdup(path);
+	_cleanup_free_ char *copy = xstrdup(path);
 	size_t length = strlen(copy);
 
 	/* A slash at the end would make the last one a parent. */

@@ -69,8 +69,7 @@ static void refuse_overlap(struct report *report, const struct placed_subnet *a,
 	bool b_is_later = a->tenant < b->tenant ||
 			  (a->tenant == b->tenant && a->mark.line <= b->mark.line);
 	const struct placed_subnet *first = b_is_later ? a : b, *later = b_is_later ? b : a;
-	_cleanup_free_
-	char *place = mark_format(first->mark);
+	_cleanup_free_ char *place = mark_format(first->mark);
 	char first_text[ADDRESS_TEXT_MAX], later_text[ADDRESS_TEXT_MAX];
 
 	prefix_format(&first->prefix, first_text);
@@ -85,8 +84,7 @@ static void refuse_overlap(struct report *report, const struct placed_subnet *a,
 
 void validate_subnets(const struct draft *draft, struct report *report)
 {
-	_cleanup_free_
-	struct placed_subnet *subnets = NULL;
+	_cleanup_free_ struct placed_subnet *subnets = NULL;
 	const struct placed_subnet *outer = NULL;
 	size_t count = 0;
 
@@ -191,8 +189,7 @@ static void check_unique(struct report *report, const struct placed_address **pl
 {
 	qsort(placed, count, sizeof(*placed), compare_placed);
 	for (size_t i = 1; i < count; i++) {
-		_cleanup_free_
-		char *place = NULL;
+		_cleanup_free_ char *place = NULL;
 		char text[ADDRESS_TEXT_MAX];
 
 		if (address_compare(&placed[i - 1]->address, &placed[i]->address) != 0)
@@ -205,8 +202,7 @@ static void check_unique(struct report *report, const struct placed_address **pl
 
 void validate_addresses(const struct draft *draft, struct report *report)
 {
-	_cleanup_free_
-	const struct placed_address **placed = NULL;
+	_cleanup_free_ const struct placed_address **placed = NULL;
 	size_t count = 0, capacity = 0;
 
 	for (size_t i = 0; i < draft->tenant_count; i++) {

@@ -117,8 +117,7 @@ static void add_map(struct report *report, const char *key, const struct node *m
 {
 	for (size_t i = 0; i < map->count; i += 2) {
 		const struct node *name = map->items[i], *value = map->items[i + 1];
-		_cleanup_free_
-		char *text = NULL;
+		_cleanup_free_ char *text = NULL;
 		struct error err;
 
 		if (scalar_key(name->text, strlen(name->text), &err) < 0) {
@@ -204,8 +203,7 @@ static char *name_beside(const char *beside, const char *name)
 static void add_file(struct report *report, const struct node *node, struct pairs *pairs)
 {
 	const char *text = field_text(report, "env_file", node);
-	_cleanup_free_
-	char *path = NULL, *name = NULL;
+	_cleanup_free_ char *path = NULL, *name = NULL;
 	const struct source *manifest = node->mark.source, *source;
 	size_t before = report_count(report);
 

@@ -256,8 +256,8 @@ static void add_host(struct report *report, const char *key, const struct node *
 {
 	size_t length = strlen(address_text);
 	bool is_bracketed = length > 2 && address_text[0] == '[' && address_text[length - 1] == ']';
-	_cleanup_free_
-	char *bare = is_bracketed ? xstrndup(address_text + 1, length - 2) : xstrdup(address_text);
+	_cleanup_free_ char *bare = is_bracketed ? xstrndup(address_text + 1, length - 2)
+						 : xstrdup(address_text);
 	char text[ADDRESS_TEXT_MAX];
 	struct address address;
 	struct error err;
@@ -291,8 +291,7 @@ FIELD_PARSER(field_hosts)
 	for (size_t i = 0; i < node->count; i++) {
 		const struct node *item = node->items[i];
 		size_t length = strcspn(item->text, ":=");
-		_cleanup_free_
-		char *name = xstrndup(item->text, length);
+		_cleanup_free_ char *name = xstrndup(item->text, length);
 
 		if (item->text[length])
 			add_host(report, key->name, item, name, item->text + length + 1, list);

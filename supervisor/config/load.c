@@ -102,8 +102,7 @@ static void build_tenant(struct building *building, const struct tenant_draft *d
 {
 	struct fleet *fleet = building->fleet;
 	struct tenant *tenant = &fleet->tenants[fleet->tenant_count++];
-	_cleanup_free_
-	const struct vm_draft **vms = xcalloc(draft->vm_count, sizeof(*vms));
+	_cleanup_free_ const struct vm_draft **vms = xcalloc(draft->vm_count, sizeof(*vms));
 
 	*tenant = draft->tenant;
 	tenant->name = xstrdup(draft->name);
@@ -127,10 +126,9 @@ static struct fleet *build_fleet(const struct draft *draft, const struct leases 
 				 struct report *report)
 {
 	_cleanup_fleet_ struct fleet *fleet = fleet_new();
-	_cleanup_free_
-	const struct tenant_draft **tenants = xcalloc(draft->tenant_count, sizeof(*tenants));
-	_cleanup_free_
-	const struct vm_draft **drafts = NULL;
+	_cleanup_free_ const struct tenant_draft **tenants = xcalloc(draft->tenant_count,
+								     sizeof(*tenants));
+	_cleanup_free_ const struct vm_draft **drafts = NULL;
 	struct building building;
 	size_t count = 0;
 
@@ -215,8 +213,7 @@ int fleet_load(const char *dir, const struct settings *settings, const struct le
 		report_add_bare(load.report, "%s: %s", dir, err.text);
 	else
 		STRV_EACH (name, &names) {
-			_cleanup_free_
-			char *path = xasprintf("%s/%s", dir, name);
+			_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
 
 			load_file(&load, path, name);
 		}

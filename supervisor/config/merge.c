@@ -26,8 +26,7 @@ static int compare_keys(const void *a, const void *b)
 void map_drop_duplicates(struct node *map, struct report *report)
 {
 	size_t pairs = map->count / 2, kept = 0;
-	_cleanup_free_
-	struct node ***sorted = xcalloc(pairs, sizeof(*sorted));
+	_cleanup_free_ struct node ***sorted = xcalloc(pairs, sizeof(*sorted));
 	const struct node *first = NULL;
 	bool dropped = false;
 

@@ -239,8 +239,7 @@ static bool same(const struct problem *a, const struct problem *b)
 
 void report_render(const struct report *report, struct problems *problems)
 {
-	_cleanup_free_
-	struct problem **sorted = xcalloc(report->count, sizeof(*sorted));
+	_cleanup_free_ struct problem **sorted = xcalloc(report->count, sizeof(*sorted));
 	size_t printed = 0, left_out = 0;
 
 	for (size_t i = 0; i < report->count; i++)

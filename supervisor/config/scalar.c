@@ -270,8 +270,7 @@ int scalar_registry(const char *text, struct error *err)
 {
 	const char *colon = strchr(text, ':');
 	size_t length = colon ? (size_t)(colon - text) : strlen(text);
-	_cleanup_free_
-	char *host = xstrndup(text, length);
+	_cleanup_free_ char *host = xstrndup(text, length);
 	uint64_t port;
 
 	for (const char *c = text; *c; c++)

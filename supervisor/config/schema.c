@@ -82,8 +82,7 @@ static const struct schema_key *find_key(const struct schema *schema, const char
 
 static void refuse_key(const struct schema *schema, struct report *report, const struct node *key)
 {
-	_cleanup_free_
-	const char **names = xcalloc(schema->count + 1, sizeof(*names));
+	_cleanup_free_ const char **names = xcalloc(schema->count + 1, sizeof(*names));
 	const char *nearest;
 
 	for (size_t i = 0; i < schema->count; i++)

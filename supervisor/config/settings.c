@@ -126,8 +126,7 @@ static void check_section(struct reading *reading, size_t at)
 {
 	const char *open = reading->line + at;
 	const char *close = memchr(open, ']', reading->line_length - at);
-	_cleanup_free_
-	char *name = NULL;
+	_cleanup_free_ char *name = NULL;
 	size_t rest;
 
 	if (!close) {

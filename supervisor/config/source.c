@@ -34,8 +34,7 @@ int source_read(struct source *source, const char *path, struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf content = { 0 };
 	/* O_NONBLOCK: a FIFO in the directory must not hold up the daemon. */
-	_cleanup_close_
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
 	if (fd < 0)

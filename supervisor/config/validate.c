@@ -40,8 +40,7 @@ static int compare_tenant_ids(const void *a, const void *b)
 /* Neighbours in the order of names, then in that of ids. */
 static void check_tenants(struct draft *draft, struct report *report)
 {
-	_cleanup_free_
-	struct tenant_draft **sorted = xcalloc(draft->tenant_count, sizeof(*sorted));
+	_cleanup_free_ struct tenant_draft **sorted = xcalloc(draft->tenant_count, sizeof(*sorted));
 	struct tenant_draft *first = NULL;
 	size_t count = 0;
 
@@ -52,8 +51,7 @@ static void check_tenants(struct draft *draft, struct report *report)
 	}
 	qsort(sorted, count, sizeof(*sorted), compare_tenant_names);
 	for (size_t i = 0; i < count; i++) {
-		_cleanup_free_
-		char *place = NULL;
+		_cleanup_free_ char *place = NULL;
 
 		if (!first || strcmp(first->name, sorted[i]->name) != 0) {
 			first = sorted[i];
@@ -66,8 +64,7 @@ static void check_tenants(struct draft *draft, struct report *report)
 	}
 	qsort(sorted, count, sizeof(*sorted), compare_tenant_ids);
 	for (size_t i = 1; i < count; i++) {
-		_cleanup_free_
-		char *place = mark_format(sorted[i - 1]->mark);
+		_cleanup_free_ char *place = mark_format(sorted[i - 1]->mark);
 
 		if (sorted[i]->is_usable && sorted[i - 1]->is_usable &&
 		    sorted[i]->tenant.id == sorted[i - 1]->tenant.id)
@@ -167,8 +164,7 @@ static struct mark hostname_place(const struct vm_draft *vm)
 /* VMs of a tenant find each other by host name, so no two may have the same. */
 static void check_hostnames(struct report *report, const struct tenant_draft *tenant, size_t count)
 {
-	_cleanup_free_
-	struct host *hosts = xcalloc(count, sizeof(*hosts));
+	_cleanup_free_ struct host *hosts = xcalloc(count, sizeof(*hosts));
 	size_t filled = 0;
 
 	for (size_t i = 0; i < tenant->vm_count; i++) {
@@ -183,8 +179,7 @@ static void check_hostnames(struct report *report, const struct tenant_draft *te
 	}
 	qsort(hosts, count, sizeof(*hosts), compare_hosts);
 	for (size_t i = 1; i < count; i++) {
-		_cleanup_free_
-		char *place = NULL;
+		_cleanup_free_ char *place = NULL;
 
 		if (strcasecmp(hosts[i].name, hosts[i - 1].name) != 0)
 			continue;

@@ -97,8 +97,7 @@ static enum progress status_more(struct client *client)
 static int plan_start(struct client *client, struct error *err)
 {
 	const struct control *control = client->control;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	int result = control->handlers->plan(control->data, &text);
 
 	client_send(client, "text", protocol_text(text ? text : "", text ? strlen(text) : 0));
@@ -109,8 +108,7 @@ static int reload_start(struct client *client, struct error *err)
 {
 	const struct control *control = client->control;
 	struct job *job = &client->job;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	int result;
 
 	/* From before the call: changes may be published from inside it. */
@@ -155,8 +153,7 @@ static void set(json_t *object, const char *key, json_t *value)
 static char *event_line(uint64_t number, const struct instance_status *status)
 {
 	_cleanup_json_ json_t *object = json_object();
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 	struct timespec now;
 	struct tm utc;
 	char date[32];

@@ -35,8 +35,7 @@ static int remove_stale(const struct sockaddr_un *address, struct error *err)
 {
 	const char *path = address->sun_path;
 	struct stat st;
-	_cleanup_close_
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return error_errno(err, errno, "%s: cannot make a socket", path);
@@ -82,8 +81,7 @@ static int bind_and_listen(struct listener *listener, const struct sockaddr_un *
 int listen_open(const char *run_dir, struct listener *ret, struct error *err)
 {
 	struct sockaddr_un address;
-	_cleanup_close_
-	int dir = -1;
+	_cleanup_close_ int dir = -1;
 
 	*ret = (struct listener){ .fd = -1, .path = protocol_socket_path(run_dir) };
 	if (fs_mkdir_p(run_dir, 0755, err) < 0 || fill_address(ret->path, &address, err) < 0)

@@ -5,8 +5,7 @@
 int logs_start(struct client *client, struct error *err)
 {
 	struct job *job = &client->job;
-	_cleanup_free_
-	char *path = NULL;
+	_cleanup_free_ char *path = NULL;
 
 	if (roster_log_path(client->control->roster, job->request.name, &path, err) < 0)
 		return -1;

@@ -47,8 +47,7 @@ static int send_message(const struct strbuf *message, struct error *err)
 	const char *name = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address;
 	socklen_t length = 0;
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	if (!name || !*name)
 		return 0;

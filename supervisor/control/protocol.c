@@ -128,8 +128,7 @@ char *protocol_format_request(const struct request *request)
 {
 	unsigned members = commands[request->command].members;
 	_cleanup_json_ json_t *object = json_object();
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	json_object_set_new(object, "command", json_string(commands[request->command].name));
 	if ((members & HAS_NAME) && request->name[0])
@@ -194,8 +193,7 @@ static size_t utf8_length(const unsigned char *at, size_t left)
 
 json_t *protocol_text(const char *bytes, size_t length)
 {
-	_cleanup_free_
-	char *clean = xmemdup(bytes, length);
+	_cleanup_free_ char *clean = xmemdup(bytes, length);
 
 	for (size_t i = 0; i < length;) {
 		size_t n = clean[i] ? utf8_length((unsigned char *)clean + i, length - i) : 0;

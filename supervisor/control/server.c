@@ -55,8 +55,7 @@ struct server {
 void client_send(struct client *client, const char *key, json_t *value)
 {
 	_cleanup_json_ json_t *object = json_object();
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 
 	json_object_set_new(object, key, value ? value : json_null());
 	line = json_line(object);
@@ -67,8 +66,7 @@ void client_send(struct client *client, const char *key, json_t *value)
 void client_done(struct client *client, json_t *more)
 {
 	_cleanup_json_ json_t *object = json_pack("{s:b}", "done", 1);
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 
 	if (more)
 		json_object_update(object, more);
@@ -127,8 +125,7 @@ static void start_request(struct connection *connection, const char *line, size_
 /* Takes up the next request when none is being answered. False: there is none yet. */
 static bool take_request(struct connection *connection)
 {
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 	size_t length;
 
 	if (protocol_take_line(&connection->in, PROTOCOL_REQUEST_MAX, &line, &length) <= 0)
@@ -376,8 +373,8 @@ static void on_connect(struct watch *watch, unsigned events, void *data)
 {
 	struct server *server = data;
 	struct error err = { 0 };
-	_cleanup_close_
-	int fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	_cleanup_close_ int fd = accept4(server->listener.fd, NULL, NULL,
+					 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	if (fd < 0) {

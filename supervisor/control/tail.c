@@ -32,10 +32,8 @@ static char *name_of(const char *path, unsigned index)
 /* -1 with errno. Anything but a regular file counts as missing. */
 static int open_file(const char *path, unsigned index)
 {
-	_cleanup_free_
-	char *name = name_of(path, index);
-	_cleanup_close_
-	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	_cleanup_free_ char *name = name_of(path, index);
+	_cleanup_close_ int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 
 	if (fd < 0)
@@ -52,8 +50,7 @@ static int oldest_index(const char *path)
 	int oldest = -1;
 
 	for (unsigned i = 0; i < TAIL_FILES_MAX; i++) {
-		_cleanup_free_
-		char *name = name_of(path, i);
+		_cleanup_free_ char *name = name_of(path, i);
 
 		if (access(name, F_OK) == 0)
 			oldest = (int)i;
@@ -71,8 +68,7 @@ static int current_index(const struct tail *tail)
 	if (fstat(tail->fd, &ours) < 0)
 		return -1;
 	for (unsigned i = 0; i < TAIL_FILES_MAX; i++) {
-		_cleanup_free_
-		char *name = name_of(tail->path, i);
+		_cleanup_free_ char *name = name_of(tail->path, i);
 
 		if (stat(name, &theirs) == 0 && theirs.st_ino == ours.st_ino &&
 		    theirs.st_dev == ours.st_dev)

@@ -9,8 +9,7 @@
 static int load(const struct ctl *ctl, const struct settings *settings, struct fleet **ret,
 		struct problems *problems, struct error *err)
 {
-	_cleanup_free_
-	char *path = xasprintf("%s/leases", settings->state_dir);
+	_cleanup_free_ char *path = xasprintf("%s/leases", settings->state_dir);
 	_cleanup_strv_ struct strv files = { 0 };
 	struct leases *leases = NULL;
 	int result;

@@ -59,8 +59,7 @@ static const char *remedy_of(int number)
 static int dial(const char *path, int *ret, struct error *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return error_errno(err, errno, "cannot make a socket");
@@ -104,8 +103,7 @@ static int take_answers(struct strbuf *in, answer_fn *fn, void *data, json_t **r
 			struct error *err)
 {
 	for (;;) {
-		_cleanup_free_
-		char *line = NULL;
+		_cleanup_free_ char *line = NULL;
 		size_t length;
 		int result = protocol_take_line(in, PROTOCOL_ANSWER_MAX, &line, &length);
 
@@ -148,10 +146,8 @@ static int converse(int fd, const char *request, answer_fn *fn, void *data, json
 int client_ask(const struct ctl *ctl, const struct request *request, answer_fn *fn, void *data,
 	       json_t **ret_done, struct error *err)
 {
-	_cleanup_free_
-	char *path = NULL, *line = NULL;
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_free_ char *path = NULL, *line = NULL;
+	_cleanup_close_ int fd = -1;
 
 	if (find_socket(ctl, &path, err) < 0 || dial(path, &fd, err) < 0)
 		return -1;

@@ -332,9 +332,9 @@ static void print_help(FILE *out)
 	fputc('\n', out);
 	for (size_t i = 0; i < OPTION_TABLE_COUNT; i++) {
 		const struct option *option = &options[i];
-		_cleanup_free_
-		char *word = xasprintf("--%s%s%s", option->word, option->value ? " " : "",
-				       option->value ? option->value : "");
+		_cleanup_free_ char *word = xasprintf("--%s%s%s", option->word,
+						      option->value ? " " : "",
+						      option->value ? option->value : "");
 
 		fprintf(out, "  %c%c%c %-24s %s\n", option->letter ? '-' : ' ',
 			option->letter ? option->letter : ' ', option->letter ? ',' : ' ', word,

@@ -173,8 +173,7 @@ static void print_cell(const char *text, size_t width, enum cut cut, bool is_las
 		fputs("..", stdout);
 		print_text(stdout, text + length - (width - 2));
 	} else {
-		_cleanup_free_
-		char *head = xstrndup(text, width - 2);
+		_cleanup_free_ char *head = xstrndup(text, width - 2);
 
 		print_text(stdout, head);
 		fputs("..", stdout);

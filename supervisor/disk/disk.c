@@ -155,8 +155,7 @@ static int make_file_system(int fd, const char *path, const struct disk_options 
 {
 	struct ext2_super_block parameters = { 0 };
 	CLEANUP(close_fs_cleanup) ext2_filsys fs = NULL;
-	_cleanup_close_
-	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	_cleanup_close_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	char number[16];
 	errcode_t code;
 
@@ -198,8 +197,7 @@ static int fill(int fd, const char *path, const struct disk_options *options, st
 int disk_create(const char *path, const struct disk_options *options, int *ret_fd,
 		struct error *err)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	if (options->size_bytes < DISK_MIN_BYTES || options->size_bytes % BLOCK_BYTES ||
 	    options->size_bytes > LLONG_MAX)

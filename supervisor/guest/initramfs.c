@@ -114,10 +114,9 @@ static int add_modules(struct strbuf *out, const struct strv *modules, struct er
 
 	STRV_EACH (path, modules) {
 		const char *slash = strrchr(path, '/');
-		_cleanup_free_
-		char *name = xasprintf("modules/%02zu-%s", number++, slash ? slash + 1 : path);
-		_cleanup_free_
-		char *guest_path = xasprintf("/%s", name);
+		_cleanup_free_ char *name = xasprintf("modules/%02zu-%s", number++,
+						      slash ? slash + 1 : path);
+		_cleanup_free_ char *guest_path = xasprintf("/%s", name);
 
 		if (check_module(path, err) < 0 || add_file(out, name, 0400, path, err) < 0)
 			return -1;
@@ -164,8 +163,7 @@ int initramfs_base(const char *init_path, const struct strv *modules, const char
 		   char **ret_path, struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf fresh = { 0 }, cached = { 0 };
-	_cleanup_free_
-	char *path = NULL;
+	_cleanup_free_ char *path = NULL;
 
 	if (build_base(init_path, modules, &fresh, err) < 0)
 		return error_wrap(err, "build initramfs");
@@ -201,8 +199,7 @@ static int add_hosts(struct strbuf *out, const struct guest_config *config, stru
 {
 	STRV_EACH (host, &config->spec->extra_hosts) {
 		const char *equals = strchr(host, '=');
-		_cleanup_free_
-		char *line = NULL;
+		_cleanup_free_ char *line = NULL;
 
 		if (!equals)
 			return error_set(err, "extra_hosts '%s': no '=' between name and address",

@@ -274,8 +274,7 @@ static char *blob_name(const char *digest)
 static int oci_archive_document(struct fetch *fetch, const struct oci_descriptor *want,
 				struct strbuf *ret, char **ret_type, struct error *err)
 {
-	_cleanup_free_
-	char *name = want ? blob_name(want->digest) : xstrdup("index.json");
+	_cleanup_free_ char *name = want ? blob_name(want->digest) : xstrdup("index.json");
 
 	*ret_type = NULL;
 	return archive_read_member(fetch, name, OCI_MANIFEST_MAX, ret, err);

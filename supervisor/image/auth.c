@@ -129,10 +129,8 @@ void auth_challenge_reset(struct auth_challenge *challenge)
 char *auth_token_url(const struct auth_challenge *challenge, const char *repository, bool insecure,
 		     struct error *err)
 {
-	_cleanup_free_
-	char *realm = http_url_resolve(challenge->realm, challenge->realm, err);
-	_cleanup_free_
-	char *scope = xasprintf("repository:%s:pull", repository);
+	_cleanup_free_ char *realm = http_url_resolve(challenge->realm, challenge->realm, err);
+	_cleanup_free_ char *scope = xasprintf("repository:%s:pull", repository);
 	struct strbuf url = { 0 };
 
 	if (!realm) {

@@ -48,8 +48,8 @@ static bool content_matches(int fd, const struct oci_descriptor *want)
 
 bool blob_cached(int cache, const struct oci_descriptor *want)
 {
-	_cleanup_close_
-	int fd = openat(cache, hex(want->digest), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(cache, hex(want->digest),
+					O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0)
@@ -64,8 +64,8 @@ bool blob_cached(int cache, const struct oci_descriptor *want)
 int blob_read(int cache, const struct oci_descriptor *want, size_t max, struct strbuf *ret,
 	      struct error *err)
 {
-	_cleanup_close_
-	int fd = openat(cache, hex(want->digest), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(cache, hex(want->digest),
+					O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0)
 		return error_errno(err, errno, "blob %s", want->digest);

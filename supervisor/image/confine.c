@@ -213,8 +213,7 @@ static const char *const fetch_reads[] = {
 static int allow_fetch_reads(int ruleset, struct error *err)
 {
 	for (size_t i = 0; i < sizeof(fetch_reads) / sizeof(fetch_reads[0]); i++) {
-		_cleanup_close_
-		int fd = open(fetch_reads[i], O_PATH | O_CLOEXEC);
+		_cleanup_close_ int fd = open(fetch_reads[i], O_PATH | O_CLOEXEC);
 		struct stat st;
 
 		if (fd < 0)
@@ -250,8 +249,7 @@ static int confine_files(bool fetch, struct error *err)
 {
 	uint64_t handled = 0;
 	bool absent;
-	_cleanup_close_
-	int ruleset = landlock_create(fetch, &handled, &absent, err);
+	_cleanup_close_ int ruleset = landlock_create(fetch, &handled, &absent, err);
 
 	if (ruleset < 0)
 		return absent ? 0 : -1;

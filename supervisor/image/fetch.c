@@ -91,8 +91,7 @@ static int get_document(struct fetch *fetch, const struct oci_descriptor *want,
 			struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf bytes = { 0 };
-	_cleanup_free_
-	char *type = NULL;
+	_cleanup_free_ char *type = NULL;
 	const char *digest = want ? want->digest : fetch->reference.digest;
 	struct oci_descriptor own = { 0 };
 
@@ -171,9 +170,8 @@ static int get_config(struct fetch *fetch, const struct oci_document *manifest, 
 static int check_magic(struct fetch *fetch, const struct oci_descriptor *layer, struct error *err)
 {
 	static const unsigned char gzip[] = { 0x1f, 0x8b }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
-	_cleanup_close_
-	int fd = openat(fetch->cache, layer->digest + strlen("sha256:"),
-			O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(fetch->cache, layer->digest + strlen("sha256:"),
+					O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	unsigned char start[4] = { 0 };
 	enum layer_type type = LAYER_TAR;
 

@@ -199,8 +199,7 @@ static int start_fetch(struct job *job, struct error *err)
 	struct image_store *store = job->store;
 	struct child_fd fds[2] = { { store->disk.blobs_fd, CACHE_FD } };
 	_cleanup_strv_ struct strv arguments = { 0 };
-	_cleanup_close_
-	int source = -1;
+	_cleanup_close_ int source = -1;
 	struct process_options options = { .program = store->program,
 					   .arguments = &arguments,
 					   .uid = store->settings->uid_base,

@@ -203,8 +203,7 @@ static int merge_one(struct tree *tree, struct archive_entry *from, uint32_t lay
 		.layer = layer,
 		.ordinal = ordinal,
 	};
-	_cleanup_free_
-	struct merge_xattr *xattrs = NULL;
+	_cleanup_free_ struct merge_xattr *xattrs = NULL;
 
 	if (!entry.path)
 		return error_set(err, "an entry without a name");

@@ -54,10 +54,10 @@ static int open_file(const struct fetch *fetch, int directory, const char *name,
 
 static int open_blob(const struct fetch *fetch, const char *digest, struct error *err)
 {
-	_cleanup_close_
-	int blobs = open_file(fetch, fetch->source, "blobs", O_DIRECTORY, err);
-	_cleanup_close_
-	int sha256 = blobs < 0 ? -1 : open_file(fetch, blobs, "sha256", O_DIRECTORY, err);
+	_cleanup_close_ int blobs = open_file(fetch, fetch->source, "blobs", O_DIRECTORY, err);
+	_cleanup_close_ int sha256 = blobs < 0
+					     ? -1
+					     : open_file(fetch, blobs, "sha256", O_DIRECTORY, err);
 
 	if (sha256 < 0)
 		return -1;
@@ -67,9 +67,8 @@ static int open_blob(const struct fetch *fetch, const char *digest, struct error
 static int layout_document(struct fetch *fetch, const struct oci_descriptor *want,
 			   struct strbuf *ret, char **ret_type, struct error *err)
 {
-	_cleanup_close_
-	int fd = want ? open_blob(fetch, want->digest, err)
-		      : open_file(fetch, fetch->source, "index.json", 0, err);
+	_cleanup_close_ int fd = want ? open_blob(fetch, want->digest, err)
+				      : open_file(fetch, fetch->source, "index.json", 0, err);
 
 	*ret_type = NULL;
 	if (fd < 0)
@@ -80,8 +79,7 @@ static int layout_document(struct fetch *fetch, const struct oci_descriptor *wan
 static int copy_blob(struct fetch *fetch, const struct oci_descriptor *want, struct error *err)
 {
 	CLEANUP(blob_free_cleanup) struct blob *blob = NULL;
-	_cleanup_close_
-	int fd = open_blob(fetch, want->digest, err);
+	_cleanup_close_ int fd = open_blob(fetch, want->digest, err);
 	char chunk[65536];
 	ssize_t n;
 

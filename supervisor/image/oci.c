@@ -82,8 +82,7 @@ static int copy_text(char *to, size_t size, const char *text)
 
 int oci_platform_parse(const char *text, struct oci_platform *ret, struct error *err)
 {
-	_cleanup_free_
-	char *copy = xstrdup(text);
+	_cleanup_free_ char *copy = xstrdup(text);
 	struct oci_platform platform = { 0 };
 	char *rest = copy;
 	const char *os = strsep(&rest, "/"), *architecture = strsep(&rest, "/");
@@ -305,8 +304,7 @@ static int parse_root(const json_t *root, const char *declared, struct oci_docum
 int oci_document_parse(const char *bytes, size_t length, const char *declared,
 		       struct oci_document *ret, struct error *err)
 {
-	_cleanup_free_
-	char *type = declared ? xstrndup(declared, strcspn(declared, "; \t")) : NULL;
+	_cleanup_free_ char *type = declared ? xstrndup(declared, strcspn(declared, "; \t")) : NULL;
 	_cleanup_json_ json_t *root = NULL;
 	struct oci_document document = { 0 };
 

@@ -222,8 +222,7 @@ static int spawn(struct loop *loop, const struct process_options *options, int r
 {
 	struct child_fd fds[FDS_MAX];
 	_cleanup_strv_ struct strv argv = { 0 };
-	_cleanup_close_
-	int program = open(options->program, O_PATH | O_CLOEXEC);
+	_cleanup_close_ int program = open(options->program, O_PATH | O_CLOEXEC);
 	uid_t uid = options->uid;
 	struct child_options child = { .fds = fds, .setup = drop_privileges, .setup_data = &uid };
 
@@ -252,8 +251,7 @@ int process_start(struct loop *loop, const struct process_options *options, stru
 		  struct error *err)
 {
 	struct process *process = xcalloc(1, sizeof(*process));
-	_cleanup_close_
-	int write_end = -1;
+	_cleanup_close_ int write_end = -1;
 	int ends[2];
 
 	process->pipe = -1;

@@ -78,8 +78,7 @@ struct registry *registry_free(struct registry *registry)
 static void get_finish(struct registry_get *get, const char *content_type, const struct error *err,
 		       bool retry)
 {
-	_cleanup_free_
-	char *type = xstrdup(content_type); /* it lives in the request */
+	_cleanup_free_ char *type = xstrdup(content_type); /* it lives in the request */
 	registry_fn *fn = get->fn;
 	void *data = get->data;
 
@@ -252,8 +251,7 @@ static int ask_for_token(struct registry_get *get, const struct http_response *r
 	const struct registry_options *options = &get->registry->options;
 	struct auth_challenge challenge = { 0 };
 	struct http_options ask = { .body_max = ERROR_BODY_MAX, .total_timeout_ms = 60000 };
-	_cleanup_free_
-	char *url = NULL;
+	_cleanup_free_ char *url = NULL;
 	const char *header;
 	int found = error_set(err, "it refuses with 401 and does not say what it wants");
 
@@ -297,8 +295,7 @@ static void on_unauthorized(struct registry_get *get, const struct http_response
 /* An https address never leads to plain http, and plain http only where it is allowed. */
 static bool redirect_allowed(const struct registry_get *get, const char *url)
 {
-	_cleanup_free_
-	char *authority = http_url_authority(url);
+	_cleanup_free_ char *authority = http_url_authority(url);
 
 	if (strncmp(url, "https://", 8) == 0)
 		return true;

@@ -101,8 +101,7 @@ static int remote_document(struct fetch *fetch, const struct oci_descriptor *wan
 	const char *name = want			     ? want->digest
 			   : fetch->reference.digest ? fetch->reference.digest
 						     : fetch->reference.tag;
-	_cleanup_free_
-	char *what = xasprintf("manifests/%s", name);
+	_cleanup_free_ char *what = xasprintf("manifests/%s", name);
 
 	registry_get(remote->registry, what, OCI_ACCEPT, &sink, on_document, &document);
 	loop_run(remote->loop);
@@ -215,8 +214,7 @@ static void download_start(struct download *download)
 {
 	struct downloads *all = download->all;
 	struct registry_sink sink = { download_restart, download_write, download };
-	_cleanup_free_
-	char *what = xasprintf("blobs/%s", download->want->digest);
+	_cleanup_free_ char *what = xasprintf("blobs/%s", download->want->digest);
 	struct error err;
 
 	if (!download->blob &&

@@ -102,8 +102,7 @@ static int enter_symlink(const struct tree *tree, const struct tree_node *link, 
 int resolve_parent(const struct tree *tree, const char *parent, struct resolved *ret,
 		   struct error *err)
 {
-	_cleanup_free_
-	char *pending = xstrdup(parent);
+	_cleanup_free_ char *pending = xstrdup(parent);
 	const char *rest = pending, *component;
 	size_t length;
 

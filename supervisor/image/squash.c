@@ -107,8 +107,7 @@ static int add_id(struct id_map *map, uint32_t id, struct error *err)
 
 int squash_check(const struct tree *tree, struct error *err)
 {
-	_cleanup_free_
-	struct id_map *map = xcalloc(1, sizeof(*map));
+	_cleanup_free_ struct id_map *map = xcalloc(1, sizeof(*map));
 
 	for (const struct tree_node *node = tree_root(tree); node; node = tree_next(node))
 		if (add_id(map, node->inode->uid, err) < 0 ||

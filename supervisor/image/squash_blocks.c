@@ -190,8 +190,7 @@ static void remember_run(struct squash_blocks *writer, sqfs_u64 length)
 /* 1: the same bytes; 0: others; negative: an error of libsquashfs. */
 static int same_bytes(struct squash_blocks *writer, sqfs_u64 a, sqfs_u64 b, sqfs_u64 length)
 {
-	_cleanup_free_
-	char *buffer = xcalloc(2, COMPARE_CHUNK);
+	_cleanup_free_ char *buffer = xcalloc(2, COMPARE_CHUNK);
 
 	while (length > 0) {
 		size_t part = length < COMPARE_CHUNK ? (size_t)length : COMPARE_CHUNK;

@@ -53,10 +53,8 @@ static int make_directories(const char *images, struct store *store, struct erro
 
 int store_open(const char *state_dir, uid_t fetch_uid, struct store *ret, struct error *err)
 {
-	_cleanup_free_
-	char *images = xasprintf("%s/images", state_dir);
-	_cleanup_free_
-	char *tmp = xasprintf("%s/tmp", images);
+	_cleanup_free_ char *images = xasprintf("%s/images", state_dir);
+	_cleanup_free_ char *tmp = xasprintf("%s/tmp", images);
 	struct store store = { .blobs_fd = -1, .fetch_uid = fetch_uid };
 
 	if (fs_mkdir_p(images, 0755, err) < 0 || fs_remove_tree(tmp, err) < 0 ||
@@ -182,8 +180,7 @@ static char *reference_path(const struct store *store, const char *reference)
 
 struct image *store_find_reference(const struct store *store, const char *reference)
 {
-	_cleanup_free_
-	char *path = reference_path(store, reference);
+	_cleanup_free_ char *path = reference_path(store, reference);
 	_cleanup_strbuf_ struct strbuf bytes = { 0 };
 	_cleanup_json_ json_t *root = NULL;
 
@@ -199,11 +196,9 @@ struct image *store_find_reference(const struct store *store, const char *refere
 int store_write_reference(const struct store *store, const char *reference,
 			  const struct image *image, struct error *err)
 {
-	_cleanup_free_
-	char *path = reference_path(store, reference);
+	_cleanup_free_ char *path = reference_path(store, reference);
 	_cleanup_json_ json_t *root = json_object();
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 
 	json_object_set_new(root, "reference", json_string(reference));
 	json_object_set_new(root, "manifest", json_string(image->digest));
@@ -218,8 +213,8 @@ int store_open_blob(const struct store *store, const char *digest, uint64_t size
 		    struct error *err)
 {
 	const char *name = digest + strlen("sha256:");
-	_cleanup_close_
-	int fd = openat(store->blobs_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(store->blobs_fd, name,
+					O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -282,12 +277,9 @@ static int publish_file(int fd, const char *from, const char *to, struct error *
 int store_publish(const struct store *store, struct store_build *build, const char *id,
 		  struct error *err)
 {
-	_cleanup_free_
-	char *squashfs = xasprintf("%s/%s.sqfs", store->squashfs, id);
-	_cleanup_free_
-	char *record = xasprintf("%s/%s.record", store->squashfs, id);
-	_cleanup_close_
-	int directory = open(store->squashfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ char *squashfs = xasprintf("%s/%s.sqfs", store->squashfs, id);
+	_cleanup_free_ char *record = xasprintf("%s/%s.record", store->squashfs, id);
+	_cleanup_close_ int directory = open(store->squashfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (directory < 0)
 		return error_errno(err, errno, "%s: cannot open", store->squashfs);

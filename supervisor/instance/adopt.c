@@ -31,10 +31,8 @@ static int adopt_vmm(struct instance *instance, const char *run_dir, const struc
 		     struct error *err)
 {
 	const struct instance_context *context = instance->context;
-	_cleanup_close_
-	int directory = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_
-	int console = -1;
+	_cleanup_close_ int directory = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int console = -1;
 
 	if (directory < 0)
 		return error_errno(err, errno, "%s: cannot open", run_dir);
@@ -115,8 +113,7 @@ static int free_slot(const struct instance_context *context, uint32_t slot, cons
 int instance_adopt(const struct instance_context *context, uint32_t slot, struct instance **ret,
 		   struct error *err)
 {
-	_cleanup_free_
-	char *run_dir = instance_run_dir(context, slot);
+	_cleanup_free_ char *run_dir = instance_run_dir(context, slot);
 	struct instance *instance = NULL;
 	struct record record = { 0 };
 	struct error cleaning;

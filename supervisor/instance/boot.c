@@ -55,10 +55,8 @@ void boot_forget(struct boot *boot)
 static int resolve(const struct settings *settings, const char *choice, struct boot_entry *entry,
 		   struct error *err)
 {
-	_cleanup_free_
-	char *cache = xasprintf("%s/boot", settings->state_dir);
-	_cleanup_free_
-	char *init = xasprintf("%s/stoker-init", settings->libexec_dir);
+	_cleanup_free_ char *cache = xasprintf("%s/boot", settings->state_dir);
+	_cleanup_free_ char *init = xasprintf("%s/stoker-init", settings->libexec_dir);
 	struct kernel kernel = { 0 };
 	int result;
 

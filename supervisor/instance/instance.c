@@ -292,8 +292,7 @@ void instance_restart(struct instance *instance)
 void instance_refresh_hosts(struct instance *instance)
 {
 	const struct instance_context *context = instance->context;
-	_cleanup_free_
-	char *hosts = NULL;
+	_cleanup_free_ char *hosts = NULL;
 
 	if (!instance->channel || instance->phase != PHASE_RUNNING)
 		return;

@@ -62,10 +62,8 @@ static int open_file(struct logfile *log, struct error *err)
 int logfile_open(const struct settings *settings, const char *name, struct logfile **ret,
 		 struct error *err)
 {
-	_cleanup_free_
-	char *path = logfile_path(settings, name);
-	_cleanup_free_
-	char *copy = xstrdup(path);
+	_cleanup_free_ char *path = logfile_path(settings, name);
+	_cleanup_free_ char *copy = xstrdup(path);
 	struct logfile *log;
 
 	if (fs_mkdir_p(dirname(copy), 0750, err) < 0)
@@ -88,10 +86,9 @@ int logfile_open(const struct settings *settings, const char *name, struct logfi
 static void rotate(struct logfile *log)
 {
 	for (uint32_t i = log->settings->log_files - 1; i > 0; i--) {
-		_cleanup_free_
-		char *from = i == 1 ? xstrdup(log->path) : xasprintf("%s.%u", log->path, i - 1);
-		_cleanup_free_
-		char *to = xasprintf("%s.%u", log->path, i);
+		_cleanup_free_ char *from = i == 1 ? xstrdup(log->path)
+						   : xasprintf("%s.%u", log->path, i - 1);
+		_cleanup_free_ char *to = xasprintf("%s.%u", log->path, i);
 
 		if (rename(from, to) < 0 && errno != ENOENT)
 			return;

@@ -37,8 +37,7 @@ static int by_spec(const void *a, const void *b)
 
 int peek_read(const struct settings *settings, struct peek *ret, struct error *err)
 {
-	_cleanup_free_
-	char *path = xasprintf("%s/vm", settings->run_dir);
+	_cleanup_free_ char *path = xasprintf("%s/vm", settings->run_dir);
 	DIR *dir = opendir(path);
 	struct dirent *entry;
 
@@ -48,8 +47,7 @@ int peek_read(const struct settings *settings, struct peek *ret, struct error *e
 	if (!dir)
 		return error_errno(err, errno, "%s: cannot list", path);
 	while ((entry = readdir(dir))) {
-		_cleanup_free_
-		char *run_dir = xasprintf("%s/%s", path, entry->d_name);
+		_cleanup_free_ char *run_dir = xasprintf("%s/%s", path, entry->d_name);
 		struct record record = { 0 };
 
 		/* A slot without a whole record runs nothing that a start would adopt. */

@@ -100,10 +100,8 @@ static int make_upper(const struct instance *instance, struct parts *parts, stru
 		.now = time(NULL),
 		.owner = instance_uid(settings, instance->slot),
 	};
-	_cleanup_free_
-	char *directory = xasprintf("%s/disks", settings->state_dir);
-	_cleanup_free_
-	char *path = xasprintf("%s/%u.upper", directory, (unsigned)instance->slot);
+	_cleanup_free_ char *directory = xasprintf("%s/disks", settings->state_dir);
+	_cleanup_free_ char *path = xasprintf("%s/%u.upper", directory, (unsigned)instance->slot);
 
 	if (getrandom(options.uuid, sizeof(options.uuid), 0) != sizeof(options.uuid))
 		return error_errno(err, errno, "getrandom");
@@ -154,8 +152,7 @@ static int add_config(const struct instance *instance, struct strbuf *out, struc
 {
 	const struct instance_context *context = instance->context;
 	const struct spec *spec = instance->spec;
-	_cleanup_free_
-	char *hosts = context->hosts(context->data, spec->tenant);
+	_cleanup_free_ char *hosts = context->hosts(context->data, spec->tenant);
 	_cleanup_strbuf_ struct strbuf record = { 0 };
 	struct guest_config config = {
 		.spec = spec,
@@ -177,8 +174,7 @@ static int make_initrd(const struct instance *instance, const char *base_path, s
 		       struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf config = { 0 };
-	_cleanup_close_
-	int base = -1;
+	_cleanup_close_ int base = -1;
 	static const char padding[4];
 	off_t length;
 
@@ -265,8 +261,7 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 
 static int prepare_parts(struct instance *instance, struct parts *parts, struct error *err)
 {
-	_cleanup_free_
-	char *run_dir = instance_run_dir(instance->context, instance->slot);
+	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
 	struct boot_files files;
 
 	if (instance_open_log(instance, err) < 0 ||
@@ -302,10 +297,8 @@ int instance_prepare(struct instance *instance, struct error *err)
 /* The newest of the console, for an end that nobody reported: the run directory goes away. */
 void instance_keep_console(struct instance *instance)
 {
-	_cleanup_free_
-	char *run_dir = instance_run_dir(instance->context, instance->slot);
-	_cleanup_free_
-	char *path = xasprintf("%s/console.log", run_dir);
+	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
+	_cleanup_free_ char *path = xasprintf("%s/console.log", run_dir);
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	size_t kept;
 
@@ -318,8 +311,7 @@ void instance_keep_console(struct instance *instance)
 
 void instance_clear_run(struct instance *instance)
 {
-	_cleanup_free_
-	char *run_dir = instance_run_dir(instance->context, instance->slot);
+	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
 	struct error err = { 0 };
 	char name[16];
 

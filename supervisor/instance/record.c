@@ -39,13 +39,10 @@ static json_t *image_to_json(const struct image *image)
 
 int record_write(const struct instance *instance, struct error *err)
 {
-	_cleanup_free_
-	char *run_dir = instance_run_dir(instance->context, instance->slot);
-	_cleanup_free_
-	char *path = xasprintf("%s/record.json", run_dir);
+	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
+	_cleanup_free_ char *path = xasprintf("%s/record.json", run_dir);
 	_cleanup_json_ json_t *object = json_object();
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	set(object, "spec", spec_to_json(instance->spec));
 	set(object, "image", image_to_json(instance->image));
@@ -107,8 +104,7 @@ static int read_members(const json_t *object, struct record *ret, struct error *
 
 int record_read(const char *run_dir, struct record *ret, struct error *err)
 {
-	_cleanup_free_
-	char *path = xasprintf("%s/record.json", run_dir);
+	_cleanup_free_ char *path = xasprintf("%s/record.json", run_dir);
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	_cleanup_json_ json_t *object = NULL;
 	struct record record = { 0 };

@@ -232,16 +232,14 @@ static int adopt_slot(struct roster *roster, uint32_t slot, const char *run_dir,
  * start that never was finished. */
 static int drop_unfinished_disks(const struct roster *roster, struct error *err)
 {
-	_cleanup_free_
-	char *path = xasprintf("%s/disks", roster->settings->state_dir);
+	_cleanup_free_ char *path = xasprintf("%s/disks", roster->settings->state_dir);
 
 	return fs_remove_tree(path, err);
 }
 
 static int adopt_all(struct roster *roster, struct error *err)
 {
-	_cleanup_free_
-	char *path = xasprintf("%s/vm", roster->settings->run_dir);
+	_cleanup_free_ char *path = xasprintf("%s/vm", roster->settings->run_dir);
 	_cleanup_strv_ struct strv taps = { 0 };
 	struct dirent *entry;
 	int result = 0;
@@ -255,8 +253,7 @@ static int adopt_all(struct roster *roster, struct error *err)
 	while (result == 0 && (entry = readdir(dir))) {
 		char *end;
 		unsigned long slot = strtoul(entry->d_name, &end, 10);
-		_cleanup_free_
-		char *run_dir = xasprintf("%s/%s", path, entry->d_name);
+		_cleanup_free_ char *run_dir = xasprintf("%s/%s", path, entry->d_name);
 
 		if (entry->d_name[0] == '.' || *end || slot > UINT32_MAX)
 			continue;

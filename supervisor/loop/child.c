@@ -237,8 +237,7 @@ static pid_t fork_quietly(void)
 int child_spawn(struct loop *loop, const struct child_options *options, child_fn *fn, void *data,
 		struct child **ret, struct error *err)
 {
-	_cleanup_close_
-	int read_end = -1, write_end = -1, pidfd = -1;
+	_cleanup_close_ int read_end = -1, write_end = -1, pidfd = -1;
 	uint64_t start_time = 0;
 	int ends[2];
 	pid_t parent, pid;
@@ -271,8 +270,7 @@ int child_spawn(struct loop *loop, const struct child_options *options, child_fn
 int child_adopt(struct loop *loop, pid_t pid, uint64_t start_time, child_fn *fn, void *data,
 		struct child **ret, struct error *err)
 {
-	_cleanup_close_
-	int pidfd = open_pidfd(pid, err);
+	_cleanup_close_ int pidfd = open_pidfd(pid, err);
 	uint64_t found;
 
 	if (pidfd < 0)

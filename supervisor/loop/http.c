@@ -402,8 +402,7 @@ static char *copy_and_free(char *text)
 char *http_url_resolve(const char *base, const char *location, struct error *err)
 {
 	CLEANUP(cleanup_curlu) CURLU *url = parse_url(base);
-	_cleanup_free_
-	char *scheme = NULL;
+	_cleanup_free_ char *scheme = NULL;
 
 	/* Setting a relative URL on a handle resolves it against what is there, curl_url_set(3). */
 	if (!url || curl_url_set(url, CURLUPART_URL, location, CURLU_DISALLOW_USER) != CURLUE_OK) {
@@ -441,11 +440,9 @@ bool http_url_same_origin(const char *a, const char *b)
 char *http_url_authority(const char *text)
 {
 	CLEANUP(cleanup_curlu) CURLU *url = parse_url(text);
-	_cleanup_free_
-	char *host = url ? copy_and_free(url_part(url, CURLUPART_HOST, 0)) : NULL;
-	_cleanup_free_
-	char *port = url ? copy_and_free(url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT))
-			 : NULL;
+	_cleanup_free_ char *host = url ? copy_and_free(url_part(url, CURLUPART_HOST, 0)) : NULL;
+	_cleanup_free_ char *port =
+		url ? copy_and_free(url_part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT)) : NULL;
 
 	return xasprintf("%s%s%s", host ? host : "", port ? ":" : "", port ? port : "");
 }

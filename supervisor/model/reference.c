@@ -124,8 +124,7 @@ static int split_registry(const char *text, const char **ret_rest, struct refere
 			  struct error *err)
 {
 	size_t length = strcspn(text, "/");
-	_cleanup_free_
-	char *first = xstrndup(text, length);
+	_cleanup_free_ char *first = xstrndup(text, length);
 
 	if (!text[length] || (!strpbrk(first, ".:") && strcmp(first, "localhost") != 0)) {
 		reference->registry = xstrdup("docker.io");
@@ -149,8 +148,7 @@ static int split_registry(const char *text, const char **ret_rest, struct refere
 
 static int parse_registry(const char *text, struct reference *reference, struct error *err)
 {
-	_cleanup_free_
-	char *copy = xstrdup(text);
+	_cleanup_free_ char *copy = xstrdup(text);
 	char *at = strchr(copy, '@'), *colon;
 	const char *rest = NULL;
 
@@ -247,8 +245,7 @@ static int parse_archive_name(const char *text, char **ret, struct error *err)
 static int parse_local(const char *text, struct reference *reference, struct error *err)
 {
 	size_t length = strcspn(text, ":");
-	_cleanup_free_
-	char *path = xstrndup(text, length);
+	_cleanup_free_ char *path = xstrndup(text, length);
 	const char *name = text[length] ? text + length + 1 : NULL;
 
 	if (normalize_path(path, &reference->path, err) < 0)

@@ -62,8 +62,7 @@ static void pin_path(char path[PIN_PATH_MAX], const struct guard *guard, const c
 /* The file system that the directory is, or would be made, on. */
 static int find_fs(const char *bpf_dir, struct statfs *ret, struct error *err)
 {
-	_cleanup_free_
-	char *place = xstrdup(bpf_dir);
+	_cleanup_free_ char *place = xstrdup(bpf_dir);
 
 	while (statfs(place, ret) < 0) {
 		char *slash = strrchr(place, '/');
@@ -334,8 +333,7 @@ bool guard_has_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *
 int guard_counts_clear(struct guard *guard, uint32_t slot, struct error *err)
 {
 	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_
-	struct guard_counts *zero = NULL;
+	_cleanup_free_ struct guard_counts *zero = NULL;
 
 	if (cpus < 1)
 		return error_errno(err, -cpus, "guard: count the CPUs");
@@ -350,8 +348,7 @@ int guard_counts_read(struct guard *guard, uint32_t slot, struct guard_counts *r
 		      struct error *err)
 {
 	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_
-	struct guard_counts *values = NULL;
+	_cleanup_free_ struct guard_counts *values = NULL;
 
 	if (cpus < 1)
 		return error_errno(err, -cpus, "guard: count the CPUs");
@@ -387,8 +384,7 @@ enum { SIDES = sizeof(sides) / sizeof(sides[0]) };
 static bool reattach_tcx(struct guard *guard, const char *tap, unsigned ifindex,
 			 const struct side *side)
 {
-	_cleanup_close_
-	int link = -1;
+	_cleanup_close_ int link = -1;
 	char path[PIN_PATH_MAX];
 
 	pin_path(path, guard, tap, side->suffix);
@@ -416,8 +412,7 @@ static int attach_when_free(struct guard *guard, unsigned ifindex, const struct 
 static int attach_tcx(struct guard *guard, const char *tap, unsigned ifindex,
 		      const struct side *side, struct error *err)
 {
-	_cleanup_close_
-	int link = -1;
+	_cleanup_close_ int link = -1;
 	char path[PIN_PATH_MAX];
 
 	if (reattach_tcx(guard, tap, ifindex, side))
@@ -473,8 +468,7 @@ static bool reattach_clsact(struct guard *guard, const char *tap, unsigned ifind
 	const char *name = side->is_egress ? "guard_egress" : "guard_ingress";
 	struct bpf_prog_info info = { 0 };
 	uint32_t info_bytes = sizeof(info);
-	_cleanup_close_
-	int program = -1;
+	_cleanup_close_ int program = -1;
 
 	if (bpf_tc_query(&hook, &options) < 0)
 		return false;

@@ -66,8 +66,7 @@ static const char *find_nft(void)
 /* A descriptor from which `text` can be read. */
 static int open_text(const char *text, int *ret_fd, struct error *err)
 {
-	_cleanup_close_
-	int fd = memfd_create("nft", MFD_CLOEXEC);
+	_cleanup_close_ int fd = memfd_create("nft", MFD_CLOEXEC);
 
 	if (fd < 0)
 		return error_errno(err, errno, "nft: memfd_create");
@@ -147,8 +146,7 @@ static int explain_nft(const char *output, struct error *err)
 
 static int run_nft(const char *rules, struct error *err)
 {
-	_cleanup_close_
-	int input = -1, reader = -1, writer = -1;
+	_cleanup_close_ int input = -1, reader = -1, writer = -1;
 	const char *path = find_nft();
 	char output[NFT_OUTPUT_MAX];
 	bool is_complete;

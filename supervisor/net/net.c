@@ -175,8 +175,7 @@ static int connect_device(struct net *net, const struct net_tap *tap, const stru
 int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, struct error *err)
 {
 	struct rtnl_link link = { .name = tap->name };
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	struct guard_vm vm;
 
 	if (make_vm(tap, &vm, err) < 0 || tap_create(tap->name, &fd, &link.ifindex, err) < 0)

@@ -37,8 +37,7 @@ int tap_create(const char *name, int *ret_fd, unsigned *ret_ifindex, struct erro
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	int header_bytes = VNET_HEADER_BYTES;
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	unsigned ifindex;
 
 	if (strlen(name) >= IFNAMSIZ)

@@ -105,8 +105,7 @@ static void group_by_kind(struct plan *plan)
 
 void plan_make(const struct fleet *fleet, const struct fleet_status *observed, struct plan *ret)
 {
-	_cleanup_free_
-	const struct instance_status **sorted = sort_observed(observed);
+	_cleanup_free_ const struct instance_status **sorted = sort_observed(observed);
 	struct plan plan = { 0 };
 	size_t i = 0, j = 0;
 
@@ -179,8 +178,7 @@ static void print_changes(const struct action *action, const struct spec *from, 
 
 void plan_print(const struct plan *plan, const struct fleet_status *observed, struct strbuf *out)
 {
-	_cleanup_free_
-	const struct instance_status **sorted = sort_observed(observed);
+	_cleanup_free_ const struct instance_status **sorted = sort_observed(observed);
 
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct action *action = &plan->actions[i];

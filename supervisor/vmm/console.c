@@ -35,8 +35,8 @@ struct console {
 
 int console_reopen(int dir_fd, const char *name, int *ret_read_fd, struct error *err)
 {
-	_cleanup_close_
-	int fd = openat(dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_close_ int fd = openat(dir_fd, name,
+					O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st))
@@ -50,8 +50,7 @@ int console_reopen(int dir_fd, const char *name, int *ret_read_fd, struct error 
 int console_make(int dir_fd, const char *name, int *ret_read_fd, int *ret_write_fd,
 		 struct error *err)
 {
-	_cleanup_close_
-	int read_fd = -1;
+	_cleanup_close_ int read_fd = -1;
 
 	if (unlinkat(dir_fd, name, 0) && errno != ENOENT)
 		return error_errno(err, errno, "%s: remove the old one", name);
@@ -70,8 +69,7 @@ int console_make(int dir_fd, const char *name, int *ret_read_fd, int *ret_write_
 static void shorten(int fd, off_t size)
 {
 	static const char note[] = "[stoker: older output was dropped here]\n";
-	_cleanup_free_
-	char *kept = xcalloc(1, CONSOLE_FILE_KEPT);
+	_cleanup_free_ char *kept = xcalloc(1, CONSOLE_FILE_KEPT);
 	ssize_t n = pread(fd, kept, CONSOLE_FILE_KEPT, size - CONSOLE_FILE_KEPT);
 	const char *line = n > 0 ? memchr(kept, '\n', (size_t)n) : NULL;
 	const char *from = line ? line + 1 : kept;
@@ -97,8 +95,7 @@ static void append(const struct console *console, const char *bytes, size_t leng
 /* False at the end of what there is. */
 static bool copy_some(struct console *console)
 {
-	_cleanup_free_
-	char *bytes = xcalloc(1, READ_BYTES);
+	_cleanup_free_ char *bytes = xcalloc(1, READ_BYTES);
 	ssize_t n = read(console->fifo_fd, bytes, READ_BYTES);
 
 	if (n > 0)
@@ -136,10 +133,8 @@ static void on_readable(struct watch *watch, unsigned events, void *data)
 
 struct console *console_new(struct loop *loop, int fifo_fd, int file_fd, struct error *err)
 {
-	_cleanup_close_
-	int fifo = fifo_fd;
-	_cleanup_close_
-	int file = fcntl(file_fd, F_DUPFD_CLOEXEC, 0);
+	_cleanup_close_ int fifo = fifo_fd;
+	_cleanup_close_ int file = fcntl(file_fd, F_DUPFD_CLOEXEC, 0);
 	struct console *console;
 
 	if (file < 0) {

@@ -61,8 +61,7 @@ static int bind_read_only(const char *from, const char *to, unsigned long flags,
 
 static int add_shared_dir(const char *root, const char *path, struct error *err)
 {
-	_cleanup_free_
-	char *inside = xasprintf("%s%s", root, path);
+	_cleanup_free_ char *inside = xasprintf("%s%s", root, path);
 	char target[PATH_MAX];
 	struct stat st;
 	ssize_t n;
@@ -86,12 +85,9 @@ static int add_shared_dir(const char *root, const char *path, struct error *err)
 /* The program alone, not the directory that it lies in. */
 static int add_program(const char *root, const char *program, struct error *err)
 {
-	_cleanup_free_
-	char *inside = xasprintf("%s%s", root, program);
-	_cleanup_free_
-	char *parent = xstrndup(inside, (size_t)(strrchr(inside, '/') - inside));
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_free_ char *inside = xasprintf("%s%s", root, program);
+	_cleanup_free_ char *parent = xstrndup(inside, (size_t)(strrchr(inside, '/') - inside));
+	_cleanup_close_ int fd = -1;
 
 	if (access(inside, X_OK) == 0)
 		return 0; /* below one of the shared directories */
@@ -107,8 +103,7 @@ static int add_program(const char *root, const char *program, struct error *err)
  * itself there and nobody else; subset=pid leaves out everything that is no process. */
 static int add_proc(const char *root, struct error *err)
 {
-	_cleanup_free_
-	char *inside = xasprintf("%s/proc", root);
+	_cleanup_free_ char *inside = xasprintf("%s/proc", root);
 
 	if (mkdir(inside, 0755) ||
 	    mount("proc", inside, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
@@ -121,12 +116,9 @@ static int add_proc(const char *root, struct error *err)
  * /dev/kvm, owned by the VM's uid: no membership in a group that other VMs share. */
 static int add_dev(const struct jail *jail, struct error *err)
 {
-	_cleanup_free_
-	char *dev = xasprintf("%s/dev", jail->mount_dir);
-	_cleanup_free_
-	char *null = xasprintf("%s/null", dev);
-	_cleanup_free_
-	char *kvm = xasprintf("%s/kvm", dev);
+	_cleanup_free_ char *dev = xasprintf("%s/dev", jail->mount_dir);
+	_cleanup_free_ char *null = xasprintf("%s/null", dev);
+	_cleanup_free_ char *kvm = xasprintf("%s/kvm", dev);
 	struct stat st;
 
 	if (mkdir(dev, 0755) ||

@@ -67,8 +67,7 @@ static uint32_t le32_at(const uint8_t *bytes, size_t offset)
 
 static int image_map(const char *path, struct image *ret, struct error *err)
 {
-	_cleanup_close_
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	void *bytes;
 
@@ -205,8 +204,7 @@ static int resolve_elf(const char *path, const char *cache_dir, char **ret, stru
 {
 	CLEANUP(image_unmap) struct image image = { 0 };
 	_cleanup_strbuf_ struct strbuf elf = { 0 };
-	_cleanup_free_
-	char *cached = NULL;
+	_cleanup_free_ char *cached = NULL;
 
 	if (image_map(path, &image, err))
 		return -1;
@@ -240,12 +238,9 @@ static int resolve_elf(const char *path, const char *cache_dir, char **ret, stru
 /* Debian and Ubuntu keep /boot/vmlinuz-VERSION, Fedora and Arch /lib/modules/VERSION/vmlinuz. */
 static char *find_image(const char *version, const char *boot_dir, const char *modules_dir)
 {
-	_cleanup_free_
-	char *dep = xasprintf("%s/%s/modules.dep", modules_dir, version);
-	_cleanup_free_
-	char *in_boot = xasprintf("%s/vmlinuz-%s", boot_dir, version);
-	_cleanup_free_
-	char *in_modules = xasprintf("%s/%s/vmlinuz", modules_dir, version);
+	_cleanup_free_ char *dep = xasprintf("%s/%s/modules.dep", modules_dir, version);
+	_cleanup_free_ char *in_boot = xasprintf("%s/vmlinuz-%s", boot_dir, version);
+	_cleanup_free_ char *in_modules = xasprintf("%s/%s/vmlinuz", modules_dir, version);
 
 	if (access(dep, R_OK))
 		return NULL;
@@ -269,10 +264,8 @@ static bool is_better(const char *version, const char *than)
 static int find_newest(const char *boot_dir, const char *modules_dir, char **ret_version,
 		       char **ret_path, struct error *err)
 {
-	_cleanup_free_
-	char *best = NULL;
-	_cleanup_free_
-	char *best_path = NULL;
+	_cleanup_free_ char *best = NULL;
+	_cleanup_free_ char *best_path = NULL;
 	struct dirent *entry;
 	DIR *directory = opendir(modules_dir);
 
@@ -304,10 +297,8 @@ static int find_newest(const char *boot_dir, const char *modules_dir, char **ret
 static int resolve_auto(const char *cache_dir, const char *boot_dir, const char *modules_dir,
 			struct kernel *kernel, struct error *err)
 {
-	_cleanup_free_
-	char *path = NULL;
-	_cleanup_free_
-	char *tree = NULL;
+	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *tree = NULL;
 
 	if (find_newest(boot_dir, modules_dir, &kernel->version, &path, err))
 		return -1;

@@ -111,10 +111,8 @@ static int unpack_module(const char *path, const char *cache_dir, struct strv *r
 {
 	_cleanup_strbuf_ struct strbuf packed = { 0 };
 	_cleanup_strbuf_ struct strbuf plain = { 0 };
-	_cleanup_free_
-	char *stem = xstrdup(strrchr(path, '/') + 1);
-	_cleanup_free_
-	char *cached = NULL;
+	_cleanup_free_ char *stem = xstrdup(strrchr(path, '/') + 1);
+	_cleanup_free_ char *cached = NULL;
 
 	if (fs_read(path, MODULE_MAX, &packed, err))
 		return -1;
@@ -135,10 +133,8 @@ static int unpack_module(const char *path, const char *cache_dir, struct strv *r
 static int add_module(const struct module_tree *tree, const char *cache_dir, const char *found,
 		      size_t length, struct strv *added, struct strv *ret, struct error *err)
 {
-	_cleanup_free_
-	char *relative = xstrndup(found, length);
-	_cleanup_free_
-	char *path = NULL;
+	_cleanup_free_ char *relative = xstrndup(found, length);
+	_cleanup_free_ char *path = NULL;
 
 	if (strv_contains(added, relative))
 		return 0;
@@ -178,10 +174,8 @@ static int add_with_dependencies(const struct module_tree *tree, const char *cac
 
 static int read_tree(struct module_tree *tree, struct error *err)
 {
-	_cleanup_free_
-	char *dep = xasprintf("%s/modules.dep", tree->path);
-	_cleanup_free_
-	char *builtin = xasprintf("%s/modules.builtin", tree->path);
+	_cleanup_free_ char *dep = xasprintf("%s/modules.dep", tree->path);
+	_cleanup_free_ char *builtin = xasprintf("%s/modules.builtin", tree->path);
 
 	if (fs_read(dep, INDEX_MAX, &tree->dep, err))
 		return -1;

@@ -109,8 +109,7 @@ static void reap(pid_t pid)
 
 static enum kvm_state run_probe(void)
 {
-	_cleanup_close_
-	int read_end = -1;
+	_cleanup_close_ int read_end = -1;
 	enum kvm_state state;
 	int ends[2];
 	pid_t pid;
@@ -138,8 +137,7 @@ static bool find_cached(const char *path, const char *boot_id, enum kvm_state *r
 	if (fs_read(path, 256, &text, NULL))
 		return false;
 	for (size_t state = KVM_HARDWARE; state <= KVM_UNUSABLE; state++) {
-		_cleanup_free_
-		char *line = xasprintf("%s %s\n", boot_id, state_names[state]);
+		_cleanup_free_ char *line = xasprintf("%s %s\n", boot_id, state_names[state]);
 
 		if (strcmp(strbuf_text(&text), line) == 0) {
 			*ret = (enum kvm_state)state;
@@ -160,10 +158,8 @@ static char *read_boot_id(void)
 
 enum kvm_state kvm_probe(const char *cache_path)
 {
-	_cleanup_free_
-	char *boot_id = NULL;
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *boot_id = NULL;
+	_cleanup_free_ char *line = NULL;
 	enum kvm_state state;
 
 	/* Absence is not cached: the module may be loaded later in this boot. */

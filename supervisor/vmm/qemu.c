@@ -54,8 +54,7 @@ static void socket_address(int dir_fd, const char *name, struct sockaddr_un *ret
 
 static int listen_at(int dir_fd, const char *name, int *ret_fd, struct error *err)
 {
-	_cleanup_close_
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address;
 
 	if (fd < 0)
@@ -71,8 +70,7 @@ static int listen_at(int dir_fd, const char *name, int *ret_fd, struct error *er
 /* Succeeds at once, before QEMU accepts: the connection waits in the listener's queue. */
 static int connect_at(int dir_fd, const char *name, int *ret_fd, struct error *err)
 {
-	_cleanup_close_
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address;
 
 	if (fd < 0)
@@ -252,8 +250,7 @@ static void note_process(struct vmm *vmm)
 
 static bool use_kvm(const struct settings *settings)
 {
-	_cleanup_free_
-	char *cache = xasprintf("%s/kvm-state", settings->run_dir);
+	_cleanup_free_ char *cache = xasprintf("%s/kvm-state", settings->run_dir);
 
 	return kvm_probe(cache) == KVM_HARDWARE;
 }
@@ -280,14 +277,10 @@ static int spawn(struct vmm *vmm, const struct vmm_config *config, const struct 
 static int start_in(struct vmm *vmm, const struct settings *settings,
 		    const struct vmm_config *config, struct error *err)
 {
-	_cleanup_free_
-	char *program = realpath(settings->qemu_path, NULL);
-	_cleanup_close_
-	int qmp_fd = -1;
-	_cleanup_close_
-	int channel_fd = -1;
-	_cleanup_close_
-	int console_write_fd = -1;
+	_cleanup_free_ char *program = realpath(settings->qemu_path, NULL);
+	_cleanup_close_ int qmp_fd = -1;
+	_cleanup_close_ int channel_fd = -1;
+	_cleanup_close_ int console_write_fd = -1;
 	int console_read_fd = -1;
 	struct qemu_parts parts;
 

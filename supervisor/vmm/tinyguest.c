@@ -157,10 +157,8 @@ static int run_vcpu(int vcpu_fd, struct kvm_run *run, struct tinyguest_result *r
 /* "Binary statistics": header, then descriptors of one size, each with its name behind it. */
 static void read_statistics(int vcpu_fd, struct tinyguest_result *ret)
 {
-	_cleanup_close_
-	int fd = ioctl(vcpu_fd, KVM_GET_STATS_FD, NULL);
-	_cleanup_free_
-	struct kvm_stats_desc *desc = NULL;
+	_cleanup_close_ int fd = ioctl(vcpu_fd, KVM_GET_STATS_FD, NULL);
+	_cleanup_free_ struct kvm_stats_desc *desc = NULL;
 	struct kvm_stats_header header;
 	size_t desc_size;
 
@@ -188,10 +186,8 @@ static void read_statistics(int vcpu_fd, struct tinyguest_result *ret)
 
 static int run_on(int kvm_fd, uint8_t *memory, struct tinyguest_result *ret)
 {
-	_cleanup_close_
-	int vm_fd = -1;
-	_cleanup_close_
-	int vcpu_fd = -1;
+	_cleanup_close_ int vm_fd = -1;
+	_cleanup_close_ int vcpu_fd = -1;
 	int run_bytes = ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	struct kvm_run *run;
 	int result;
@@ -216,8 +212,7 @@ static int run_on(int kvm_fd, uint8_t *memory, struct tinyguest_result *ret)
 
 int tinyguest_run(struct tinyguest_result *ret)
 {
-	_cleanup_close_
-	int kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	uint8_t *memory;
 	int result;
 

@@ -42,8 +42,7 @@ static int damaged(const char *name, const char *format, struct error *err)
 static int unpack_gzip(const uint8_t *bytes, size_t length, size_t max, const char *name,
 		       struct strbuf *out, struct error *err)
 {
-	_cleanup_free_
-	uint8_t *chunk = xcalloc(1, CHUNK_BYTES);
+	_cleanup_free_ uint8_t *chunk = xcalloc(1, CHUNK_BYTES);
 	z_stream stream = { .next_in = (Bytef *)bytes, .avail_in = (uInt)length };
 	int result = inflateInit2(&stream, 16 + MAX_WBITS); /* 16: a gzip header */
 	size_t begin = out->length;
@@ -65,8 +64,7 @@ static int unpack_gzip(const uint8_t *bytes, size_t length, size_t max, const ch
 static int run_lzma(lzma_stream *stream, size_t max, const char *name, struct strbuf *out,
 		    struct error *err)
 {
-	_cleanup_free_
-	uint8_t *chunk = xcalloc(1, CHUNK_BYTES);
+	_cleanup_free_ uint8_t *chunk = xcalloc(1, CHUNK_BYTES);
 	lzma_ret result = LZMA_OK;
 	size_t begin = out->length;
 
@@ -115,8 +113,7 @@ static int unpack_zstd(const uint8_t *bytes, size_t length, size_t max, const ch
 		       struct strbuf *out, struct error *err)
 {
 	CLEANUP(cleanup_zstd) ZSTD_DStream *stream = ZSTD_createDStream();
-	_cleanup_free_
-	uint8_t *chunk = xcalloc(1, CHUNK_BYTES);
+	_cleanup_free_ uint8_t *chunk = xcalloc(1, CHUNK_BYTES);
 	ZSTD_inBuffer in = { .src = bytes, .size = length };
 	size_t begin = out->length;
 	size_t left = 1; /* 0 at the end of the frame */
@@ -140,8 +137,7 @@ static int unpack_zstd(const uint8_t *bytes, size_t length, size_t max, const ch
 static int unpack_lz4(const uint8_t *bytes, size_t length, size_t max, const char *name,
 		      struct strbuf *out, struct error *err)
 {
-	_cleanup_free_
-	char *block = xcalloc(1, LZ4_BLOCK_BYTES);
+	_cleanup_free_ char *block = xcalloc(1, LZ4_BLOCK_BYTES);
 	size_t at = 4, begin = out->length;
 
 	/* Blocks follow each other until only the appended size, or nothing, is left. */

@@ -226,8 +226,7 @@ static char *write_initrd(struct guest *guest)
 static void make_command(struct guest *guest, const char *upper, struct strv *argv)
 {
 	const char *dir = guest->host->dir;
-	_cleanup_free_
-	char *initrd = write_initrd(guest);
+	_cleanup_free_ char *initrd = write_initrd(guest);
 	static const char *const fixed[] = { "/usr/bin/qemu-system-x86_64",
 					     "-nodefaults",
 					     "-no-user-config",
@@ -570,8 +569,7 @@ int main(int argc, char **argv)
 		      { "missing", test_missing },
 		      { "memory", test_memory } };
 	struct host host = { .tsc_khz = measure_tsc_khz() };
-	_cleanup_free_
-	char *init = NULL;
+	_cleanup_free_ char *init = NULL;
 	struct error err;
 
 	if (argc < 2 || argc > 3) {

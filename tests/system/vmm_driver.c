@@ -120,8 +120,7 @@ static void make_initrd(const char *init)
 	cpio_add(&out, "modules", S_IFDIR | 0755, "", 0);
 	cpio_add_file(&out, "init", 0755, init);
 	STRV_EACH (path, &host.kernel.modules) {
-		_cleanup_free_
-		char *name = xasprintf("modules/%d.ko", number++);
+		_cleanup_free_ char *name = xasprintf("modules/%d.ko", number++);
 
 		cpio_add_file(&out, name, 0644, path);
 	}
@@ -243,18 +242,12 @@ static int start_with(struct guest *guest, const char *name, const char *kernel,
 	static const struct disk_options options = {
 		.size_bytes = 64 << 20, .uuid = { 1, 2, 3 }, .now = 1700000000, .owner = UID
 	};
-	_cleanup_free_
-	char *disk = NULL;
-	_cleanup_close_
-	int kernel_fd = open_file(kernel, O_RDONLY);
-	_cleanup_close_
-	int initrd_fd = open_file(host.initrd, O_RDONLY);
-	_cleanup_close_
-	int base_fd = open_file(host.initrd, O_RDONLY);
-	_cleanup_close_
-	int tap_fd = open_tap();
-	_cleanup_close_
-	int upper_fd = -1;
+	_cleanup_free_ char *disk = NULL;
+	_cleanup_close_ int kernel_fd = open_file(kernel, O_RDONLY);
+	_cleanup_close_ int initrd_fd = open_file(host.initrd, O_RDONLY);
+	_cleanup_close_ int base_fd = open_file(host.initrd, O_RDONLY);
+	_cleanup_close_ int tap_fd = open_tap();
+	_cleanup_close_ int upper_fd = -1;
 	struct vmm_config config;
 
 	open_run_dir(guest, name);
@@ -300,8 +293,7 @@ static bool boot(struct guest *guest, const char *name)
 	       (unsigned long long)(loop_now_ms() - begin));
 	if (!heard) {
 		_cleanup_strbuf_ struct strbuf console = { 0 };
-		_cleanup_free_
-		char *path = xasprintf("%s/console.log", guest->run_dir);
+		_cleanup_free_ char *path = xasprintf("%s/console.log", guest->run_dir);
 
 		fs_read(path, 1 << 20, &console, NULL);
 		printf("# gone %d: %s\n# console: %s\n", guest->gone, guest->exit.detail,
@@ -335,16 +327,14 @@ static void ended_as(const struct guest *guest, const char *what, enum reason re
 
 static bool status_has(const char *status, const char *key, const char *value)
 {
-	_cleanup_free_
-	char *line = xasprintf("\n%s:\t%s\n", key, value);
+	_cleanup_free_ char *line = xasprintf("\n%s:\t%s\n", key, value);
 
 	return strstr(status, line);
 }
 
 static void read_proc(pid_t pid, const char *file, struct strbuf *out)
 {
-	_cleanup_free_
-	char *path = xasprintf("/proc/%d/%s", (int)pid, file);
+	_cleanup_free_ char *path = xasprintf("/proc/%d/%s", (int)pid, file);
 	struct error err = { 0 };
 
 	if (fs_read(path, 1 << 20, out, &err))
@@ -353,8 +343,7 @@ static void read_proc(pid_t pid, const char *file, struct strbuf *out)
 
 static void list_root(pid_t pid, struct strbuf *out)
 {
-	_cleanup_free_
-	char *path = xasprintf("/proc/%d/root", (int)pid);
+	_cleanup_free_ char *path = xasprintf("/proc/%d/root", (int)pid);
 	struct dirent **names;
 	int count = scandir(path, &names, NULL, alphasort);
 
@@ -373,8 +362,7 @@ static void test_confined(pid_t pid)
 	_cleanup_strbuf_ struct strbuf links = { 0 };
 	_cleanup_strbuf_ struct strbuf root = { 0 };
 	_cleanup_strbuf_ struct strbuf mounts = { 0 };
-	_cleanup_free_
-	char *uids = xasprintf("%d\t%d\t%d\t%d", UID, UID, UID, UID);
+	_cleanup_free_ char *uids = xasprintf("%d\t%d\t%d\t%d", UID, UID, UID, UID);
 	const char *text;
 	int lines = 0;
 
@@ -600,8 +588,7 @@ static void test_refusals(void)
 
 int main(int argc, char **argv)
 {
-	_cleanup_free_
-	char *cache = NULL;
+	_cleanup_free_ char *cache = NULL;
 	struct error err = { 0 };
 
 	if (argc != 3)

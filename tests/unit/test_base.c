@@ -404,8 +404,7 @@ static void test_json_line(void **state)
 {
 	_cleanup_strv_ struct strv list = { 0 };
 	_cleanup_json_ json_t *value = json_object();
-	_cleanup_free_
-	char *line = NULL;
+	_cleanup_free_ char *line = NULL;
 
 	(void)state;
 	strv_add(&list, "a\nb");

@@ -91,8 +91,7 @@ static void test_clean_and_sparse(void **state)
 	setenv("PATH", "/usr/sbin:/sbin:/usr/bin:/bin", 1);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		struct disk_options options = options_of(sizes[i]);
-		_cleanup_free_
-		char *path = make("clean", &options);
+		_cleanup_free_ char *path = make("clean", &options);
 		struct stat st;
 
 		assert_int_equal(stat(path, &st), 0);
@@ -108,12 +107,9 @@ static void test_clean_and_sparse(void **state)
 static void test_same_inputs_same_bytes(void **state)
 {
 	struct disk_options options = options_of(64 << 20);
-	_cleanup_free_
-	char *first = make("first", &options);
-	_cleanup_free_
-	char *second = NULL;
-	_cleanup_free_
-	char *other = NULL;
+	_cleanup_free_ char *first = make("first", &options);
+	_cleanup_free_ char *second = NULL;
+	_cleanup_free_ char *other = NULL;
 
 	(void)state;
 	sleep(1); /* a second in which a stray call to the clock would show */
@@ -127,8 +123,7 @@ static void test_same_inputs_same_bytes(void **state)
 static void test_refuses(void **state)
 {
 	struct disk_options options = options_of(DISK_MIN_BYTES - 4096);
-	_cleanup_free_
-	char *path = xasprintf("%s/refused", directory);
+	_cleanup_free_ char *path = xasprintf("%s/refused", directory);
 	struct error err = { 0 };
 	struct stat st;
 	int fd = -1;
@@ -157,8 +152,7 @@ static void test_refuses(void **state)
 static void fill_small_tmpfs(void)
 {
 	struct disk_options options = options_of(1ULL << 30);
-	_cleanup_free_
-	char *path = xasprintf("%s/full", directory);
+	_cleanup_free_ char *path = xasprintf("%s/full", directory);
 	struct error err = { 0 };
 	struct stat st;
 	int fd = -1;

@@ -44,8 +44,7 @@ static void copy_file(const char *from, const char *directory)
 {
 	_cleanup_strbuf_ struct strbuf content = { 0 };
 	const char *slash = strrchr(from, '/');
-	_cleanup_free_
-	char *to = xasprintf("%s/%s", directory, slash ? slash + 1 : from);
+	_cleanup_free_ char *to = xasprintf("%s/%s", directory, slash ? slash + 1 : from);
 	struct error err;
 
 	must(fs_read(from, 4 << 20, &content, &err), &err);
@@ -64,8 +63,7 @@ static void copy_set(const char *from, const char *directory)
 		return;
 	}
 	while ((entry = readdir(dir))) {
-		_cleanup_free_
-		char *path = xasprintf("%s/%s", from, entry->d_name);
+		_cleanup_free_ char *path = xasprintf("%s/%s", from, entry->d_name);
 
 		if (entry->d_name[0] != '.')
 			copy_file(path, directory);
@@ -77,8 +75,7 @@ static int load(const char *from, const struct leases *leases, struct fleet **re
 		struct problems *problems)
 {
 	char directory[] = "/tmp/stoker-golden-XXXXXX";
-	_cleanup_free_
-	char *set = NULL;
+	_cleanup_free_ char *set = NULL;
 	struct settings settings;
 	struct error err;
 	int result;
@@ -106,8 +103,7 @@ static void compare(const char *result_path, const struct strbuf *actual)
 	must(fs_read(result_path, 4 << 20, &expected, &err), &err);
 	if (strcmp(strbuf_text(&expected), strbuf_text(actual)) != 0) {
 		FILE *diff;
-		_cleanup_free_
-		char *command = xasprintf("diff -u '%s' - >&2", result_path);
+		_cleanup_free_ char *command = xasprintf("diff -u '%s' - >&2", result_path);
 
 		fflush(NULL);
 		diff = popen(command, "w");
@@ -151,8 +147,7 @@ static void test_good(void **state)
 
 	for (size_t i = 0; i < fleet->spec_count; i++) {
 		_cleanup_json_ json_t *object = spec_to_json(fleet->specs[i]);
-		_cleanup_free_
-		char *json = json_dumps(object, JSON_INDENT(2));
+		_cleanup_free_ char *json = json_dumps(object, JSON_INDENT(2));
 
 		strbuf_printf(&text, "%s\n", json);
 	}
@@ -189,10 +184,8 @@ static char *set_path(const char *directory, const char *name)
 static void test_plan(void **state)
 {
 	const struct golden_case *golden = *state;
-	_cleanup_free_
-	char *before_path = set_path(golden->input, "before");
-	_cleanup_free_
-	char *after_path = set_path(golden->input, "after");
+	_cleanup_free_ char *before_path = set_path(golden->input, "before");
+	_cleanup_free_ char *after_path = set_path(golden->input, "after");
 	struct fleet *before = load_good(before_path, NULL);
 	struct leases *leases = leases_of(before);
 	struct fleet *after = load_good(after_path, leases);
@@ -238,8 +231,7 @@ static char *case_stem(const char *folder, const struct dirent *entry)
 static size_t collect(struct cases *cases, const char *folder, const char *suffix,
 		      CMUnitTestFunction test)
 {
-	_cleanup_free_
-	char *path = xasprintf(GOLDEN "/%s", folder);
+	_cleanup_free_ char *path = xasprintf(GOLDEN "/%s", folder);
 	DIR *dir = opendir(path);
 	struct dirent *entry;
 	size_t count = 0;

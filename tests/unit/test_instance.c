@@ -161,8 +161,7 @@ static void close_log(struct log_fixture *f)
 
 static char *read_log(const struct log_fixture *f, const char *suffix)
 {
-	_cleanup_free_
-	char *path = xasprintf("%s/acme/web.log%s", f->dir, suffix);
+	_cleanup_free_ char *path = xasprintf("%s/acme/web.log%s", f->dir, suffix);
 	struct strbuf text = { 0 };
 
 	if (fs_read(path, 1 << 20, &text, NULL) < 0)
@@ -178,8 +177,7 @@ static void say(struct logfile *log, const char *stream, const char *text)
 static void streams_do_not_mix_within_a_line(void **state)
 {
 	struct log_fixture f;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	(void)state;
 	open_log(&f, 1 << 20, 3, 1 << 20);
@@ -197,8 +195,7 @@ static void streams_do_not_mix_within_a_line(void **state)
 static void control_bytes_are_escaped(void **state)
 {
 	struct log_fixture f;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	(void)state;
 	open_log(&f, 1 << 20, 3, 1 << 20);
@@ -211,8 +208,7 @@ static void control_bytes_are_escaped(void **state)
 static void long_lines_are_cut_with_a_mark(void **state)
 {
 	struct log_fixture f;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	char line[5001];
 
 	(void)state;
@@ -229,8 +225,7 @@ static void long_lines_are_cut_with_a_mark(void **state)
 static void size_is_bounded_by_rotation(void **state)
 {
 	struct log_fixture f;
-	_cleanup_free_
-	char *now = NULL, *one = NULL, *two = NULL, *three = NULL;
+	_cleanup_free_ char *now = NULL, *one = NULL, *two = NULL, *three = NULL;
 
 	(void)state;
 	open_log(&f, 1000, 3, 1 << 20);
@@ -249,8 +244,7 @@ static void size_is_bounded_by_rotation(void **state)
 static void a_flood_is_capped_counted_and_said_once(void **state)
 {
 	struct log_fixture f;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	char *first;
 
 	(void)state;
@@ -270,8 +264,7 @@ static void a_flood_is_capped_counted_and_said_once(void **state)
 static void empty_lines_cost_what_they_make_us_write(void **state)
 {
 	struct log_fixture f;
-	_cleanup_free_
-	char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	char lines[50000];
 
 	(void)state;
@@ -289,8 +282,7 @@ static void old_files_outlive_a_failed_rotation(void **state)
 {
 	struct rlimit before, none;
 	struct log_fixture f;
-	_cleanup_free_
-	char *now = NULL, *one = NULL;
+	_cleanup_free_ char *now = NULL, *one = NULL;
 
 	(void)state;
 	open_log(&f, 100, 3, 1 << 20);

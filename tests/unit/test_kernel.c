@@ -52,8 +52,7 @@ static int remove_tree(void **state)
 
 static void write_file(const char *path, const void *bytes, size_t length)
 {
-	_cleanup_free_
-	char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	_cleanup_free_ char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
 
 	assert_int_equal(fs_mkdir_p(parent, 0755, NULL), 0);
 	assert_int_equal(fs_write_atomic(path, bytes, length, 0644, NULL), 0);
@@ -64,8 +63,7 @@ static void write_text(const char *text, const char *format, ...)
 
 static void write_text(const char *text, const char *format, ...)
 {
-	_cleanup_free_
-	char *path = NULL;
+	_cleanup_free_ char *path = NULL;
 	va_list args;
 
 	va_start(args, format);
@@ -217,8 +215,7 @@ static void test_formats(void **state)
 		CLEANUP(kernel_reset) struct kernel kernel = { 0 };
 		_cleanup_strbuf_ struct strbuf image = { 0 };
 		_cleanup_strbuf_ struct strbuf found = { 0 };
-		_cleanup_free_
-		char *path = xasprintf("%s/own", root);
+		_cleanup_free_ char *path = xasprintf("%s/own", root);
 		uint8_t elf[ELF_BYTES];
 		struct error err = { 0 };
 		struct stat st;
@@ -242,8 +239,7 @@ static void test_formats(void **state)
 static void refuse_image(const void *bytes, size_t length, mode_t mode, const char *message)
 {
 	CLEANUP(kernel_reset) struct kernel kernel = { 0 };
-	_cleanup_free_
-	char *path = xasprintf("%s/bad", root);
+	_cleanup_free_ char *path = xasprintf("%s/bad", root);
 	struct error err = { 0 };
 
 	write_file(path, bytes, length);
@@ -257,8 +253,7 @@ static void refuse_image(const void *bytes, size_t length, mode_t mode, const ch
 static void test_refuses_images(void **state)
 {
 	_cleanup_strbuf_ struct strbuf image = { 0 };
-	_cleanup_free_
-	char *noise = xcalloc(1, 4096);
+	_cleanup_free_ char *noise = xcalloc(1, 4096);
 	CLEANUP(kernel_reset) struct kernel kernel = { 0 };
 	struct error err = { 0 };
 
@@ -298,8 +293,7 @@ static void test_announced_size(void **state)
 static void test_elf(void **state)
 {
 	CLEANUP(kernel_reset) struct kernel kernel = { 0 };
-	_cleanup_free_
-	char *path = xasprintf("%s/vmlinux", root);
+	_cleanup_free_ char *path = xasprintf("%s/vmlinux", root);
 	uint8_t elf[ELF_BYTES];
 	struct error err = { 0 };
 
@@ -358,10 +352,9 @@ static void install(const char *version, unsigned seed)
 {
 	_cleanup_strbuf_ struct strbuf image = { 0 };
 	_cleanup_strbuf_ struct strbuf module = { 0 };
-	_cleanup_free_
-	char *path = xasprintf("%s/vmlinuz-%s", boot_dir, version);
-	_cleanup_free_
-	char *packed = xasprintf("%s/%s/kernel/virtio_console.ko.xz", modules_dir, version);
+	_cleanup_free_ char *path = xasprintf("%s/vmlinuz-%s", boot_dir, version);
+	_cleanup_free_ char *packed = xasprintf("%s/%s/kernel/virtio_console.ko.xz", modules_dir,
+						version);
 	uint8_t elf[ELF_BYTES];
 
 	make_bzimage(pack_lz4, seed, &image);
@@ -437,8 +430,7 @@ static void refuse_modules(const char *message)
 static void test_refuses_modules(void **state)
 {
 	static const char version[] = "5.10.0-2-cloud-amd64";
-	_cleanup_free_
-	char *path = xasprintf("%s/%s/kernel/base.ko", modules_dir, version);
+	_cleanup_free_ char *path = xasprintf("%s/%s/kernel/base.ko", modules_dir, version);
 
 	(void)state;
 	install(version, 4);

@@ -369,8 +369,7 @@ static void test_cases(void **state)
 			assert_int_equal(result, -1);
 			assert_string_equal(err.text, cases[i].error);
 		} else {
-			_cleanup_free_
-			char *listing = list_tree(tree);
+			_cleanup_free_ char *listing = list_tree(tree);
 
 			if (result < 0 || strcmp(listing, cases[i].listing) != 0)
 				print_error("case '%s': %s\n", cases[i].name, err.text);
@@ -455,8 +454,8 @@ static void test_depth(void **state)
 		tar_add(&tar, &header);
 		tar_add(&tar, &directory);
 		if (round == 0) {
-			_cleanup_free_
-			char *target = xasprintf("linkpath=%s", path.data + strlen("path="));
+			_cleanup_free_ char *target = xasprintf("linkpath=%s",
+								path.data + strlen("path="));
 			struct tar_item link = { '2', "link", "a" };
 
 			header.data = target;

@@ -35,8 +35,7 @@ static void add_gzip(struct strbuf *out, const void *bytes, size_t length)
 static void add_zstd(struct strbuf *out, const void *bytes, size_t length)
 {
 	size_t bound = ZSTD_compressBound(length);
-	_cleanup_free_
-	void *to = xcalloc(1, bound);
+	_cleanup_free_ void *to = xcalloc(1, bound);
 	size_t size = ZSTD_compress(to, bound, bytes, length, 1);
 
 	assert_false(ZSTD_isError(size));
@@ -154,8 +153,7 @@ static void test_types(void **state)
 static void test_bombs(void **state)
 {
 	enum { ZEROS = 80 << 20 };
-	_cleanup_free_
-	char *zeros = xcalloc(1, ZEROS);
+	_cleanup_free_ char *zeros = xcalloc(1, ZEROS);
 	_cleanup_strbuf_ struct strbuf gzip = { 0 }, zstd = { 0 };
 	struct layer_blob blob;
 	struct error err = { 0 };
@@ -176,8 +174,7 @@ static void test_promises(void **state)
 	_cleanup_strbuf_ struct strbuf plain = { 0 }, gzip = { 0 };
 	struct layer_blob blob;
 	struct error err = { 0 };
-	_cleanup_free_
-	char *expected = NULL;
+	_cleanup_free_ char *expected = NULL;
 
 	(void)state;
 	make_plain(&plain);

@@ -64,8 +64,7 @@ static char *in(const struct scratch *scratch, const char *name)
 
 static void put(const struct scratch *scratch, const char *name, const char *text, mode_t mode)
 {
-	_cleanup_free_
-	char *path = in(scratch, name);
+	_cleanup_free_ char *path = in(scratch, name);
 	struct error err;
 
 	if (fs_write_atomic(path, text, strlen(text), mode, &err) < 0)
@@ -107,8 +106,7 @@ static void test_modes(void **state)
 static void test_owner(void **state)
 {
 	const struct scratch *scratch = *state;
-	_cleanup_free_
-	char *path = in(scratch, "a.yaml");
+	_cleanup_free_ char *path = in(scratch, "a.yaml");
 
 	if (geteuid() != 0)
 		skip(); /* only root can give a file away */
@@ -120,9 +118,8 @@ static void test_owner(void **state)
 static void test_directory(void **state)
 {
 	struct scratch *scratch = *state;
-	_cleanup_free_
-	char *expected = xasprintf("%s: writable by everyone (chmod go-w %s)\n", scratch->directory,
-				   scratch->directory);
+	_cleanup_free_ char *expected = xasprintf("%s: writable by everyone (chmod go-w %s)\n",
+						  scratch->directory, scratch->directory);
 	struct scratch missing = *scratch;
 
 	assert_int_equal(chmod(scratch->directory, 0777), 0);
@@ -135,10 +132,8 @@ static void test_directory(void **state)
 static void test_kinds_of_files(void **state)
 {
 	const struct scratch *scratch = *state;
-	_cleanup_free_
-	char *fifo = in(scratch, "fifo.yaml"), *dir = in(scratch, "dir.yml");
-	_cleanup_free_
-	char *lost = in(scratch, "lost.yaml");
+	_cleanup_free_ char *fifo = in(scratch, "fifo.yaml"), *dir = in(scratch, "dir.yml");
+	_cleanup_free_ char *lost = in(scratch, "lost.yaml");
 
 	put(scratch, "a.yaml", MANIFEST, 0600);
 	put(scratch, "a.yaml~", "not: [valid", 0666);
@@ -156,8 +151,7 @@ static void test_kinds_of_files(void **state)
 static void test_links(void **state)
 {
 	const struct scratch *scratch = *state;
-	_cleanup_free_
-	char *link = in(scratch, "link.yaml");
+	_cleanup_free_ char *link = in(scratch, "link.yaml");
 
 	/* The target decides: its mode is what says who can write it. */
 	put(scratch, "target", MANIFEST, 0666);
@@ -186,12 +180,11 @@ static void test_large_file(void **state)
 static void test_many_files(void **state)
 {
 	const struct scratch *scratch = *state;
-	_cleanup_free_
-	char *expected = xasprintf("%s: more than 1000 manifests\n", scratch->directory);
+	_cleanup_free_ char *expected = xasprintf("%s: more than 1000 manifests\n",
+						  scratch->directory);
 
 	for (int i = 0; i < 1001; i++) {
-		_cleanup_free_
-		char *path = xasprintf("%s/%04d.yaml", scratch->directory, i);
+		_cleanup_free_ char *path = xasprintf("%s/%04d.yaml", scratch->directory, i);
 		FILE *file = fopen(path, "w");
 
 		assert_non_null(file);
@@ -246,10 +239,8 @@ static void test_yaml_bounds(void **state)
 static void test_named_files(void **state)
 {
 	const struct scratch *scratch = *state;
-	_cleanup_free_
-	char *path = in(scratch, "any.name");
-	_cleanup_free_
-	char *expected = xasprintf(
+	_cleanup_free_ char *path = in(scratch, "any.name");
+	_cleanup_free_ char *expected = xasprintf(
 		"%s:1:1: unknown key 'x' in a manifest (see stoker-fleet(5))\nx: 1\n^\n", path);
 	_cleanup_strv_ struct strv paths = { 0 };
 	struct problems problems = { 0 };
@@ -287,8 +278,7 @@ static void test_defaults_of_settings(void **state)
 
 static struct leases *leases_from(const struct scratch *scratch, const char *text)
 {
-	_cleanup_free_
-	char *path = in(scratch, "leases");
+	_cleanup_free_ char *path = in(scratch, "leases");
 	struct leases *leases = NULL;
 	struct error err;
 
@@ -352,8 +342,7 @@ static void test_leases(void **state)
 static void test_leases_round_trip(void **state)
 {
 	const struct scratch *scratch = *state;
-	_cleanup_free_
-	char *path = in(scratch, "leases");
+	_cleanup_free_ char *path = in(scratch, "leases");
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	struct fleet *fleet;
 	struct error err;
@@ -381,14 +370,12 @@ static void test_leases_broken(void **state)
 		  "line 1: too many addresses" },
 	};
 	const struct scratch *scratch = *state;
-	_cleanup_free_
-	char *path = in(scratch, "leases");
+	_cleanup_free_ char *path = in(scratch, "leases");
 	struct leases *leases = NULL;
 	struct error err;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		_cleanup_free_
-		char *expected = xasprintf("%s: %s", path, cases[i][1]);
+		_cleanup_free_ char *expected = xasprintf("%s: %s", path, cases[i][1]);
 
 		put(scratch, "leases", cases[i][0], 0600);
 		assert_int_equal(leases_read(path, &leases, &err), -1);
@@ -422,8 +409,7 @@ static void test_examples(void **state)
 
 	assert_non_null(dir);
 	while ((entry = readdir(dir))) {
-		_cleanup_free_
-		char *path = xasprintf("config-examples/fleet.d/%s", entry->d_name);
+		_cleanup_free_ char *path = xasprintf("config-examples/fleet.d/%s", entry->d_name);
 
 		if (entry->d_name[0] == '.')
 			continue;
@@ -441,8 +427,7 @@ static void test_examples(void **state)
 static void test_example_settings(void **state)
 {
 	struct scratch *scratch = *state;
-	_cleanup_free_
-	char *path = in(scratch, "stoker.ini");
+	_cleanup_free_ char *path = in(scratch, "stoker.ini");
 	struct problems problems = { 0 };
 	struct settings settings;
 
@@ -474,8 +459,7 @@ static double time_fleet(const struct scratch *scratch, int per_file)
 
 	for (int file = 0; file < 10; file++) {
 		_cleanup_strbuf_ struct strbuf text = { 0 };
-		_cleanup_free_
-		char *name = xasprintf("%d.yaml", file);
+		_cleanup_free_ char *name = xasprintf("%d.yaml", file);
 
 		strbuf_printf(&text, "tenants:\n  t%d:\n    subnets: [10.%d.0.0/16]\n    vms:\n",
 			      file, file);

@@ -96,8 +96,7 @@ static void refuse(const char *text, const char *message)
 
 static void test_refuses(void **state)
 {
-	_cleanup_free_
-	char *flood = xcalloc(1, QMP_LINE_MAX + 2);
+	_cleanup_free_ char *flood = xcalloc(1, QMP_LINE_MAX + 2);
 
 	(void)state;
 	refuse(SHUTDOWN("x"), "QMP: a message before the greeting");

@@ -195,8 +195,7 @@ static void test_signal(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(good); i++) {
-		_cleanup_free_
-		char *name = NULL;
+		_cleanup_free_ char *name = NULL;
 
 		assert_int_equal(scalar_signal(good[i][0], &name, NULL), 0);
 		assert_string_equal(name, good[i][1]);
