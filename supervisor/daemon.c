@@ -339,7 +339,7 @@ static int first_load(struct daemon *daemon, struct error *err)
 	count = adopted.count;
 	fleet_status_reset(&adopted);
 	if (count)
-		log_info("adopted %zu running VMs", count);
+		log_info("took over %zu VMs", count);
 	if (load_and_apply(daemon, &text) < 0 && count == 0)
 		return error_set(err, "%s: the manifests are not valid (mend them and start again)",
 				 daemon->settings->fleet_dir);

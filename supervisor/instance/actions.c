@@ -31,6 +31,9 @@ static void on_image(void *data, const struct image *image, const struct error *
 
 	instance->image_request = NULL;
 	if (image) {
+		/* Waiting for an image says nothing about how the VM behaves. */
+		if (instance->reason == REASON_IMAGE_ERROR)
+			instance->backoff = (struct backoff){ 0 };
 		image_free(instance->image);
 		instance->image = image_copy(image);
 		instance_event(instance, EVENT_IMAGE_READY);
@@ -177,14 +180,21 @@ enum event act_delay(struct instance *instance)
 	uint64_t delay_ms = backoff_next_ms(&instance->backoff, instance->context->settings);
 
 	instance_clear_run(instance);
-	instance->restarts++;
+	if (instance->reason != REASON_IMAGE_ERROR)
+		instance->restarts++;
 	instance_arm(instance, delay_ms);
 	return EVENT_NONE;
 }
 
 enum event act_rest(struct instance *instance)
 {
+	struct error err;
+
 	instance_clear_run(instance);
+	/* One that never had an image is worth another try by the next daemon. */
+	if (instance->image && instance_keep_rest(instance, &err) < 0)
+		log_warning("%s: runs again when the daemon is restarted: %s", instance->spec->name,
+			    err.text);
 	return EVENT_NONE;
 }
 

@@ -91,10 +91,33 @@ static struct instance *from_record(const struct instance_context *context, uint
 	instance->image = take_ptr(record->image);
 	instance->restarts = record->restarts;
 	instance->backoff = record->backoff;
+	instance->reason = record->reason;
+	instance->exit_code = record->exit_code;
+	instance->exit_signal = record->exit_signal;
+	memcpy(instance->message, record->message, sizeof(instance->message));
+	return instance;
+}
+
+/* In PHASE_BOOTING until the guest's hello. */
+static int adopt_running(struct instance *instance, const char *run_dir,
+			 const struct record *record, struct error *err)
+{
 	instance->phase = PHASE_BOOTING;
 	instance->was_adopted = true;
 	instance->started_ms = loop_now_ms();
-	return instance;
+	if (adopt_parts(instance, run_dir, record, err) < 0)
+		return -1;
+	instance_arm(instance, instance->context->settings->boot_timeout_ms);
+	return 0;
+}
+
+static int adopt_record(struct instance *instance, const char *run_dir, const struct record *record,
+			struct error *err)
+{
+	if (record->phase == PHASE_RUNNING)
+		return adopt_running(instance, run_dir, record, err);
+	instance->phase = record->phase;
+	return instance_open_log(instance, err);
 }
 
 /* Whatever the slot held: process, tap, run directory. */
@@ -120,8 +143,7 @@ int instance_adopt(const struct instance_context *context, uint32_t slot, struct
 
 	if (record_read(run_dir, &record, err) == 0) {
 		instance = from_record(context, slot, &record);
-		if (adopt_parts(instance, run_dir, &record, err) == 0) {
-			instance_arm(instance, context->settings->boot_timeout_ms);
+		if (adopt_record(instance, run_dir, &record, err) == 0) {
 			record_reset(&record);
 			*ret = instance;
 			return 0;

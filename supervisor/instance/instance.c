@@ -13,21 +13,22 @@
 
 void instance_event(struct instance *instance, enum event event)
 {
+	enum phase before = instance->phase;
+
 	while (event != EVENT_NONE) {
 		const struct transition *transition = transition_find(instance->phase, event);
-		enum phase before = instance->phase;
 
 		if (!transition) {
 			log_debug("%s: event %s means nothing in phase %s", instance->spec->name,
 				  event_name(event), phase_name(instance->phase));
-			return;
+			break;
 		}
 		instance->phase = transition->next;
 		event = transition->act(instance);
-		/* A phase that is passed through without waiting is nobody's news. */
-		if (event == EVENT_NONE || instance->phase == before)
-			instance->context->changed(instance->context->data, instance);
 	}
+	/* A phase that is passed through without waiting is nobody's news. */
+	if (instance->phase != before)
+		instance->context->changed(instance->context->data, instance);
 }
 
 void instance_blame(struct instance *instance, enum reason reason, const char *text)
@@ -264,7 +265,7 @@ void instance_update(struct instance *instance, const struct spec *spec)
 		instance->spec = live;
 	}
 	instance->leaving = false;
-	if (instance->vmm)
+	if (instance->vmm || instance->phase == PHASE_STOPPED)
 		record_rewrite(instance);
 	/* It rests because its policy said so; the new one may not. */
 	if (instance->phase == PHASE_STOPPED &&

@@ -77,6 +77,9 @@ int instance_open_log(struct instance *instance, struct error *err);
 /* Fills `ret` for the instance's tap. */
 void instance_describe_tap(const struct instance *instance, char name[16], struct net_tap *ret);
 
+/* Notes that it rests, for the next daemon. */
+int instance_keep_rest(const struct instance *instance, struct error *err);
+
 /* Copies the newest of the serial console into the VM's log. */
 void instance_keep_console(struct instance *instance);
 
@@ -85,6 +88,8 @@ void instance_clear_run(struct instance *instance);
 
 /* --- record.c: what adoption reads --- */
 
+/* Of a running VM, or of one that rests after its end: a restart of the daemon must not run a
+ * finished job a second time. */
 int record_write(const struct instance *instance, struct error *err);
 
 /* The same after a live change; a failure is logged, for the record that is there still fits. */
@@ -93,9 +98,13 @@ void record_rewrite(const struct instance *instance);
 struct record {
 	struct spec *spec;   /* owned */
 	struct image *image; /* owned */
+	enum phase phase; /* PHASE_RUNNING, PHASE_STOPPED or PHASE_FAILED; the last two without: */
 	pid_t pid;
 	uint64_t start_time;
 	char driver[16];
+	enum reason reason; /* of the last end */
+	int exit_code, exit_signal;
+	char message[256];
 	uint32_t restarts;
 	struct backoff backoff;
 };

@@ -20,7 +20,7 @@ static void add(struct peek *peek, struct record *record)
 	peek->specs[count] = take_ptr(record->spec);
 	peek->status.instances[count] = (struct instance_status){
 		.spec = peek->specs[count],
-		.phase = PHASE_RUNNING,
+		.phase = record->phase,
 		.pid = record->pid,
 		.restarts = record->restarts,
 		.vmm = "",

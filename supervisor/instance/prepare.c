@@ -294,6 +294,15 @@ int instance_prepare(struct instance *instance, struct error *err)
 	return 0;
 }
 
+int instance_keep_rest(const struct instance *instance, struct error *err)
+{
+	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
+
+	if (fs_mkdir_p(run_dir, 0700, err) < 0)
+		return -1;
+	return record_write(instance, err);
+}
+
 /* The newest of the console, for an end that nobody reported: the run directory goes away. */
 void instance_keep_console(struct instance *instance)
 {

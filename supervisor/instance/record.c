@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RUN_DIR/vm/SLOT/record.json: all that a later daemon needs to take over what runs in the slot.
- * Written once the VMM runs, gone with the run directory; it does not survive a reboot of the host.
+ * RUN_DIR/vm/SLOT/record.json: all that a later daemon needs to take over what runs in the slot, or
+ * to know that it rests after its end. It does not survive a reboot of the host.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -37,6 +37,19 @@ static json_t *image_to_json(const struct image *image)
 	return object;
 }
 
+static enum phase recorded_phase(const struct instance *instance)
+{
+	return instance->vmm ? PHASE_RUNNING : instance->phase;
+}
+
+static void add_process(json_t *object, const struct instance *instance)
+{
+	set(object, "driver", json_string(instance->driver->name));
+	set(object, "pid", json_integer(instance->driver->pid(instance->vmm)));
+	set(object, "start_time",
+	    json_integer((json_int_t)instance->driver->start_time(instance->vmm)));
+}
+
 int record_write(const struct instance *instance, struct error *err)
 {
 	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
@@ -46,10 +59,13 @@ int record_write(const struct instance *instance, struct error *err)
 
 	set(object, "spec", spec_to_json(instance->spec));
 	set(object, "image", image_to_json(instance->image));
-	set(object, "driver", json_string(instance->driver->name));
-	set(object, "pid", json_integer(instance->driver->pid(instance->vmm)));
-	set(object, "start_time",
-	    json_integer((json_int_t)instance->driver->start_time(instance->vmm)));
+	set(object, "phase", json_string(phase_name(recorded_phase(instance))));
+	set(object, "reason", json_integer(instance->reason));
+	set(object, "exit_code", json_integer(instance->exit_code));
+	set(object, "exit_signal", json_integer(instance->exit_signal));
+	set(object, "message", json_string(instance->message));
+	if (instance->vmm)
+		add_process(object, instance);
 	set(object, "restarts", json_integer(instance->restarts));
 	set(object, "failures", json_integer(instance->backoff.failures));
 	set(object, "delay_ms", json_integer((json_int_t)instance->backoff.delay_ms));
@@ -81,24 +97,59 @@ static int read_image(const json_t *object, struct image **ret, struct error *er
 	return 0;
 }
 
-static int read_members(const json_t *object, struct record *ret, struct error *err)
+static int read_process(const json_t *object, struct record *ret, struct error *err)
 {
 	const char *driver;
 	uint64_t pid;
 
 	if (json_get_u64(object, "pid", &pid, err) < 0 ||
 	    json_get_u64(object, "start_time", &ret->start_time, err) < 0 ||
-	    json_get_string(object, "driver", &driver, err) < 0 ||
-	    spec_from_json(json_object_get(object, "spec"), &ret->spec, err) < 0 ||
-	    read_image(json_object_get(object, "image"), &ret->image, err) < 0)
+	    json_get_string(object, "driver", &driver, err) < 0)
 		return -1;
 	if (pid < 2 || pid > INT32_MAX)
 		return error_set(err, "'pid' is not the number of a process");
 	ret->pid = (pid_t)pid;
 	snprintf(ret->driver, sizeof(ret->driver), "%s", driver);
+	return 0;
+}
+
+static int read_phase(const json_t *object, enum phase *ret, struct error *err)
+{
+	static const enum phase recorded[] = { PHASE_RUNNING, PHASE_STOPPED, PHASE_FAILED };
+	const char *name;
+
+	if (json_get_string(object, "phase", &name, err) < 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(recorded) / sizeof(*recorded); i++)
+		if (strcmp(phase_name(recorded[i]), name) == 0) {
+			*ret = recorded[i];
+			return 0;
+		}
+	return error_set(err, "'phase' is '%s', which no record has", name);
+}
+
+static void read_ending(const json_t *object, struct record *ret)
+{
+	uint64_t reason = json_u64_or(object, "reason", REASON_NONE);
+
+	ret->reason = reason < REASON_COUNT ? (enum reason)reason : REASON_NONE;
+	ret->exit_code = (int)json_u64_or(object, "exit_code", 0);
+	ret->exit_signal = (int)json_u64_or(object, "exit_signal", 0);
+	snprintf(ret->message, sizeof(ret->message), "%.255s",
+		 json_string_or(object, "message", ""));
 	ret->restarts = (uint32_t)json_u64_or(object, "restarts", 0);
 	ret->backoff.failures = (uint32_t)json_u64_or(object, "failures", 0);
 	ret->backoff.delay_ms = json_u64_or(object, "delay_ms", 0);
+}
+
+static int read_members(const json_t *object, struct record *ret, struct error *err)
+{
+	if (read_phase(object, &ret->phase, err) < 0 ||
+	    (ret->phase == PHASE_RUNNING && read_process(object, ret, err) < 0) ||
+	    spec_from_json(json_object_get(object, "spec"), &ret->spec, err) < 0 ||
+	    read_image(json_object_get(object, "image"), &ret->image, err) < 0)
+		return -1;
+	read_ending(object, ret);
 	return 0;
 }
 

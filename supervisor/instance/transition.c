@@ -50,7 +50,7 @@ static const struct transition table[PHASE_COUNT][EVENT_COUNT] = {
 		[EVENT_GONE_FINAL] = { PHASE_ABSENT, act_release },
 	},
 	[PHASE_STOPPED] = {
-		[EVENT_START] = { PHASE_FETCHING, act_fetch },
+		[EVENT_START] = { PHASE_FETCHING, act_cycle },
 		[EVENT_CYCLE] = { PHASE_FETCHING, act_cycle },
 		[EVENT_REMOVE] = { PHASE_ABSENT, act_release },
 	},
@@ -60,7 +60,7 @@ static const struct transition table[PHASE_COUNT][EVENT_COUNT] = {
 		[EVENT_REMOVE] = { PHASE_ABSENT, act_release },
 	},
 	[PHASE_FAILED] = {
-		[EVENT_START] = { PHASE_FETCHING, act_fetch },
+		[EVENT_START] = { PHASE_FETCHING, act_cycle },
 		[EVENT_CYCLE] = { PHASE_FETCHING, act_cycle },
 		[EVENT_REMOVE] = { PHASE_ABSENT, act_release },
 	},

@@ -185,6 +185,15 @@ fleet_refusals() {
 }
 
 fleet_adoption() {
+	cat >"$fleet/job.yaml" <<-EOF
+		tenants:
+		  jobs:
+		    subnets: [10.23.0.0/24]
+		    vms:
+		      once: {image: "oci:$work/shell", command: [echo ran; exit 5], restart: "no"}
+	EOF
+	ok "a job is added" ctl reload
+	ok "and ends" wait_phase jobs/once stopped
 	before=$(vmm_pids)
 	web=$(member acme/web pid)
 	kill -KILL "$daemon_pid"
@@ -194,6 +203,11 @@ fleet_adoption() {
 	ok "the next daemon adopts them" wait_phase acme/web running
 	ok "all of them" wait_phase acme/other running
 	is "with the same processes" "$(vmm_pids)" "$before"
+	is "a job that is done stays done" \
+		"$(member jobs/once phase) $(member jobs/once exit_code)" "stopped 5"
+	is "and ran once" "$(ctl logs -n 100 jobs/once | grep -c 'stdout ran')" 1
+	rm "$fleet/job.yaml"
+	ok "it is removed" ctl reload
 	kill -KILL "$web"
 	ok "and restarts an adopted VM that is killed" wait_for 300 runs_anew acme/web "$web"
 

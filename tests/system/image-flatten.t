@@ -30,6 +30,10 @@ for my $tool (qw(umoci unsquashfs getfattr setfattr setcap zstd)) {
 $ENV{PATH} .= ':/usr/sbin:/sbin';
 umask 022;
 my $work = tempdir('image-flatten.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+# Nobody may not be able to reach the build directory.
+chmod 0755, $work;
+system('cp', $program, "$work/stoker-image") == 0 or die "cannot copy $program";
+$program = "$work/stoker-image";
 
 # --- making layers ------------------------------------------------------------------------------
 
