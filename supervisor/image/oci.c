@@ -230,6 +230,7 @@ static int parse_manifest(const json_t *root, struct oci_document *document, str
 {
 	const json_t *list = json_object_get(root, "layers");
 	size_t count = json_array_size(list);
+	uint64_t bytes = 0;
 
 	if (parse_descriptor(json_object_get(root, "config"), &document->config, err) < 0)
 		return error_wrap(err, "config");
@@ -248,6 +249,10 @@ static int parse_manifest(const json_t *root, struct oci_document *document, str
 		if (parse_layer(json_array_get(list, i), &document->layers[i], err) < 0)
 			return error_wrap(err, "layers[%zu]", i);
 		document->layer_count++;
+		/* What is announced is what the cache may have to hold. */
+		bytes += document->layers[i].size;
+		if (bytes > layer_bytes_max)
+			return error_set(err, "layers of more than 32 GiB in all");
 	}
 	return 0;
 }

@@ -11,7 +11,7 @@
 #include "base/fs.h"
 #include "image/oci.h"
 
-enum { LAYER_SIZE_MAX_GIB = 1024 };
+enum { LAYER_SIZE_MAX_GIB = 32 };
 
 void report_send(int fd, const struct report *report)
 {

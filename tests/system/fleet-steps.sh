@@ -222,6 +222,35 @@ fleet_adoption() {
 	like "as the manifests say by now" "$(ctl status acme/web --json)" "stage=three"
 }
 
+# The service manager's side of sd_notify(3), in the background: prints each datagram that arrives.
+notify_listen() { # SOCKET
+	exec perl -MSocket -e '
+		socket my $s, PF_UNIX, SOCK_DGRAM, 0 or die; bind $s, sockaddr_un($ARGV[0]) or die;
+		$| = 1; while (defined recv $s, my $m, 4096, 0) { print "$m\n" }' "$1"
+}
+
+fleet_notify() {
+	notify_listen "$work/notify" >"$work/notified" 2>&1 &
+	listener=$!
+	wait_for 30 test -S "$work/notify"
+	NOTIFY_SOCKET=$work/notify
+	export NOTIFY_SOCKET
+	stop_daemon
+	start_daemon
+	unset NOTIFY_SOCKET
+	told() { grep -q "$1" "$work/notified"; }
+	ok "the service manager is told when it is ready" wait_for 60 told '^READY=1'
+	ok "in words too" told '^STATUS=the fleet is as the manifests say'
+	kill -HUP "$daemon_pid"
+	ok "and of reloads" wait_for 60 told '^RELOADING=1'
+	ok "with their time" told '^MONOTONIC_USEC=[0-9]'
+	stop_daemon
+	ok "and of the end" wait_for 60 told '^STOPPING=1'
+	kill "$listener"
+	start_daemon
+	ok "the VMs have seen nothing of all that" wait_phase acme/web running
+}
+
 fleet_flood() {
 	cat >"$fleet/flood.yaml" <<-EOF
 		tenants:

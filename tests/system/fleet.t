@@ -18,6 +18,7 @@ fleet_restart
 fleet_reload
 fleet_refusals
 fleet_adoption
+fleet_notify
 fleet_flood
 fleet_end 810000
 done_testing
