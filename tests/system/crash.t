@@ -32,15 +32,17 @@ oci_image "$work/image" "$work/root" \
 write_crash_fleet 96MiB
 
 # Delays that sweep over fetching, building, preparing, booting and running; each once.
-memory=96
+memory=96 early=0
 for delay in 0.02 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1 1.2 1.5 2 3 5; do
 	start_daemon
 	sleep "$delay"
-	kill -KILL "$daemon_pid"
+	kill -KILL "$daemon_pid" || early=$((early + 1))
 	wait "$daemon_pid" 2>/dev/null
 	memory=$((200 - memory)) # a replacement is under way, every time
 	write_crash_fleet "${memory}MiB"
 done
+is "the daemon was there to be killed, each time" "$early" 0
+[ "$early" -eq 0 ] || diag "$(grep ' error: ' "$work/daemon.log")"
 start_daemon
 for vm in acme/web acme/web.2 acme/steady; do
 	ok "$vm runs" wait_for 300 phase_is "$vm" running
