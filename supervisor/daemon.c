@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -274,21 +273,26 @@ static void on_terminate(struct watch *watch, unsigned events, void *data)
 
 /* --- start and end --------------------------------------------------------------------------- */
 
-/* One daemon per run directory. The lock goes with the process, however it ends. */
+/* One daemon per run directory. The lock goes with the process, however it ends: a record lock, for
+ * one of flock(2) would live on in a child that has not reached its exec. */
 static int take_lock(struct daemon *daemon, struct error *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/lock", daemon->settings->run_dir);
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
 	if (fs_mkdir_p(daemon->settings->run_dir, 0755, err) < 0)
 		return -1;
 	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (daemon->lock_fd < 0)
 		return error_errno(err, errno, "%s: cannot open", path);
-	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB) == 0)
+	if (fcntl(daemon->lock_fd, F_SETLK, &lock) == 0)
 		return 0;
-	if (errno == EWOULDBLOCK)
-		return error_set(err, "%s: another stokerd is running (stop it first)", path);
-	return error_errno(err, errno, "%s: cannot lock", path);
+	if (errno != EACCES && errno != EAGAIN)
+		return error_errno(err, errno, "%s: cannot lock", path);
+	if (fcntl(daemon->lock_fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+		lock.l_pid = 0;
+	return error_set(err, "%s: another stokerd is running, process %d (stop it first)", path,
+			 (int)lock.l_pid);
 }
 
 /* A handful of descriptors per VM: the usual soft limit of 1024 would end at 200 of them. */

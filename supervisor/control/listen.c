@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Takes possession of RUN_DIR/control.sock, for server.c: replaces what a dead daemon left, yields
- * to a live one, and removes on the way out what is still its own. See unix(7).
+ * Takes possession of RUN_DIR/control.sock, for server.c: replaces what a dead daemon left, and
+ * removes on the way out what is still its own. See unix(7).
  */
 #include "control/listen.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -30,27 +28,15 @@ static int fill_address(const char *path, struct sockaddr_un *ret, struct error 
 	return 0;
 }
 
-/* Only a process that listens lets us connect: a socket that refuses is a dead daemon's. */
-static int remove_stale(const struct sockaddr_un *address, struct error *err)
+/* The caller holds the lock of the run directory, so a socket in it is a dead daemon's. Connecting
+ * would prove nothing: a child of that daemon that has not reached its exec may hold it a while. */
+static int remove_stale(const char *path, struct error *err)
 {
-	const char *path = address->sun_path;
 	struct stat st;
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd < 0)
-		return error_errno(err, errno, "%s: cannot make a socket", path);
-	/* EAGAIN: its queue is full, so somebody holds it. */
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-		return error_set(err,
-				 "another stokerd is running: %s answers (stop it, or give "
-				 "this one another run_dir)",
-				 path);
-	if (errno == ENOENT)
-		return 0;
-	if (errno != ECONNREFUSED)
-		return error_errno(err, errno, "%s: cannot tell whether it is in use", path);
-	/* Connecting to a file or directory is refused as well. */
-	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : error_errno(err, errno, "%s: cannot inspect", path);
+	if (!S_ISSOCK(st.st_mode))
 		return error_set(err, "%s: is in the way and no socket (move it)", path);
 	if (unlink(path) < 0)
 		return error_errno(err, errno, "%s: cannot remove the socket of a dead daemon",
@@ -77,21 +63,13 @@ static int bind_and_listen(struct listener *listener, const struct sockaddr_un *
 	return 0;
 }
 
-/* Two daemons that start at once must not take each other's fresh socket for a stale one. */
 int listen_open(const char *run_dir, struct listener *ret, struct error *err)
 {
 	struct sockaddr_un address;
-	_cleanup_close_ int dir = -1;
 
 	*ret = (struct listener){ .fd = -1, .path = protocol_socket_path(run_dir) };
-	if (fs_mkdir_p(run_dir, 0755, err) < 0 || fill_address(ret->path, &address, err) < 0)
-		return -1;
-	dir = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_errno(err, errno, "%s: cannot open", run_dir);
-	if (flock(dir, LOCK_EX | LOCK_NB) < 0)
-		return error_errno(err, errno, "%s: another stokerd is starting", run_dir);
-	if (remove_stale(&address, err) < 0)
+	if (fs_mkdir_p(run_dir, 0755, err) < 0 || fill_address(ret->path, &address, err) < 0 ||
+	    remove_stale(ret->path, err) < 0)
 		return -1;
 	return bind_and_listen(ret, &address, err);
 }

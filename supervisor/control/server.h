@@ -26,7 +26,8 @@ struct control_handlers {
 
 struct server;
 
-/* Listens. The socket of a dead daemon is replaced; that of a live one is an error. */
+/* Listens. The caller holds the lock of the run directory: a socket that is there is a dead
+ * daemon's and is replaced. */
 int server_open(struct loop *loop, const struct settings *settings, struct roster *roster,
 		const struct control_handlers *handlers, void *data, struct server **ret,
 		struct error *err);

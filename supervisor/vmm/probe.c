@@ -9,14 +9,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,6 +32,7 @@
 #include "vmm/tinyguest.h"
 
 enum {
+	REPORT_FD = 3,
 	CHILD_TIMEOUT_MS = 3000, /* two runs of the guest, with room for a loaded host */
 	ATTEMPTS = 2,		 /* a guest that got no turn in time gets another chance */
 	EMULATED_MIN = 1000,	 /* instructions; hardware emulates none of this loop */
@@ -62,6 +66,11 @@ static void run_in_child(int report_fd)
 	struct rlimit no_core = { 0, 0 };
 	uint8_t verdict = KVM_UNUSABLE;
 
+	/* The daemon's sockets and files must not outlive it in here. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (dup2(report_fd, REPORT_FD) < 0)
+		_exit(1);
+	syscall(SYS_close_range, REPORT_FD + 1, UINT_MAX, 0);
 	setrlimit(RLIMIT_CORE, &no_core);
 	for (int i = 0; i < ATTEMPTS && verdict == KVM_UNUSABLE; i++) {
 		struct tinyguest_result result = { 0 };
@@ -69,7 +78,7 @@ static void run_in_child(int report_fd)
 		if (tinyguest_run(&result) == 0)
 			verdict = (uint8_t)judge(&result);
 	}
-	_exit(write(report_fd, &verdict, 1) == 1 ? 0 : 1);
+	_exit(write(REPORT_FD, &verdict, 1) == 1 ? 0 : 1);
 }
 
 static uint64_t now_ms(void)

@@ -58,6 +58,7 @@ sed '/^qemu = /d' "$ini" >"$ini.new" && mv "$ini.new" "$ini"
 
 start_daemon
 ok "a VM starts" wait_for 120 has_vmm
+like "a second daemon is refused, and told about the first" "$(refusal)" "process $daemon_pid (stop"
 before=$(descriptors)
 for _ in 1 2 3 4 5 6 7 8 9 10; do
 	wait_for 60 has_vmm
