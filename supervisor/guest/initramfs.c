@@ -2,8 +2,8 @@
 /*
  * Writes the two cpio segments that a guest boots from. The instance asks for the base (one per
  * kernel, cached) and appends the configuration (one per VM); Linux unpacks both into one rootfs
- * (init/initramfs.c), stoker-init reads them there. Not compressed: unpacking costs an emulated
- * guest more than copying does, and a cached file can be compared byte by byte.
+ * (init/initramfs.c), stoker-init reads them there. Not compressed: the guest has nothing to
+ * unpack, and a cached file can be compared byte by byte.
  *
  * Format: "newc", Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
  */
