@@ -183,7 +183,11 @@ static void add_file_lines(struct report *report, const struct source *source, s
 
 		pair.mark.line++;
 		pair.mark.column = (uint32_t)blanks + 1;
-		if (blanks < used && at[blanks] != '#')
+		/* The environment is kept as JSON, which has no other text; YAML has seen to it. */
+		if (scalar_utf8(at, used) < used)
+			report_add(report, pair.mark,
+				   "env_file: not UTF-8 text (save the file as UTF-8)");
+		else if (blanks < used && at[blanks] != '#')
 			add_text(report, "env_file", at + blanks, used - blanks, PAIRS_ENVIRONMENT,
 				 pair, pairs);
 		at += length + (at[length] == '\n');

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "config/scalar.h"
 #include "config/source.h"
 
 enum {
@@ -166,12 +167,20 @@ static int compare_problems(const void *a, const void *b)
 	return order ? order : (left->serial > right->serial) - (left->serial < right->serial);
 }
 
-/* Control characters become '?': the quoted bytes must not steer the reader's terminal. */
+/* Control characters, and what is no character, become '?': the quoted bytes must not steer the
+ * reader's terminal, and must fit into JSON. */
 static void add_printable(struct strbuf *out, const char *text, size_t length)
 {
+	size_t good = scalar_utf8(text, length);
+
 	for (size_t i = 0; i < length; i++) {
 		uint8_t byte = (uint8_t)text[i];
 
+		if (i == good) {
+			strbuf_putc(out, '?');
+			good = i + 1 + scalar_utf8(text + i + 1, length - i - 1);
+			continue;
+		}
 		strbuf_putc(out, (byte < 0x20 && byte != '\t') || byte == 0x7f ? '?' : text[i]);
 	}
 }

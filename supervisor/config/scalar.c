@@ -295,6 +295,42 @@ int scalar_key(const char *text, size_t length, struct error *err)
 	return 0;
 }
 
+/* The bytes of the character at `at`, by the table of RFC 3629, section 4; 0: none. */
+static size_t utf8_character(const uint8_t *at, size_t left)
+{
+	uint8_t first = at[0], low = 0x80, high = 0xbf;
+	size_t length;
+
+	if (first < 0x80)
+		return 1;
+	if (first < 0xc2 || first > 0xf4)
+		return 0;
+	length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	if (first == 0xe0)
+		low = 0xa0;
+	if (first == 0xed)
+		high = 0x9f;
+	if (first == 0xf0)
+		low = 0x90;
+	if (first == 0xf4)
+		high = 0x8f;
+	if (left < length || at[1] < low || at[1] > high)
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	return length;
+}
+
+size_t scalar_utf8(const char *text, size_t length)
+{
+	size_t at = 0, step;
+
+	while (at < length && (step = utf8_character((const uint8_t *)text + at, length - at)) > 0)
+		at += step;
+	return at;
+}
+
 static size_t smallest(size_t a, size_t b, size_t c)
 {
 	size_t least = a < b ? a : b;

@@ -52,6 +52,9 @@ int scalar_registry(const char *text, struct error *err);
 /* What may stand before the "=" of an environment variable or a label. */
 int scalar_key(const char *text, size_t length, struct error *err);
 
+/* The bytes from the beginning that are whole UTF-8 characters (RFC 3629); `length` if all are. */
+size_t scalar_utf8(const char *text, size_t length);
+
 /* Splits like a shell: blanks separate, '...' and "..." and \ quote. Nothing is expanded: "$X",
  * "*" and "|" are plain text. */
 int scalar_words(const char *text, struct strv *ret, struct error *err);

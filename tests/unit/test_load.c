@@ -115,6 +115,24 @@ static void test_owner(void **state)
 	refused_as(scratch, "a.yaml: owned by uid 1234 (chown root a.yaml)\n");
 }
 
+/* What is adopted from a record in JSON must have fitted into it. */
+static void test_env_file_encoding(void **state)
+{
+	const struct scratch *scratch = *state;
+
+	put(scratch, "a.yaml",
+	    "tenants:\n"
+	    "  acme:\n"
+	    "    subnets: [10.20.0.0/24]\n"
+	    "    vms:\n"
+	    "      web: {image: nginx, env_file: web.env}\n",
+	    0644);
+	put(scratch, "web.env", "A=caf\xc3\xa9\nB=caf\xe9!\n", 0644);
+	refused_as(scratch, "web.env:2:1: env_file: not UTF-8 text (save the file as UTF-8)\n"
+			    "B=caf?!\n"
+			    "^\n");
+}
+
 static void test_directory(void **state)
 {
 	struct scratch *scratch = *state;
@@ -503,6 +521,7 @@ static void test_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_env_file_encoding),
 		TEST(test_modes),
 		TEST(test_owner),
 		TEST(test_directory),

@@ -249,6 +249,33 @@ static void test_words(void **state)
 	}
 }
 
+static void test_utf8(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t good;
+	} cases[] = {
+		{ "", 0 },
+		{ "plain", 5 },
+		{ "\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\xa5", 9 },
+		{ "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", 10 },
+		{ "a\xff", 1 },
+		{ "a\x80", 1 },
+		{ "a\xc3", 1 },
+		{ "a\xe2\x82", 1 },
+		{ "a\xe2\x82-", 1 },
+		{ "a\xc0\xaf", 1 },	    /* overlong */
+		{ "a\xe0\x9f\xbf", 1 },	    /* overlong */
+		{ "a\xf0\x8f\xbf\xbf", 1 }, /* overlong */
+		{ "a\xed\xa0\x80", 1 },	    /* half of a surrogate pair */
+		{ "a\xf4\x90\x80\x80", 1 }, /* beyond U+10FFFF */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++)
+		assert_int_equal(scalar_utf8(cases[i].text, strlen(cases[i].text)), cases[i].good);
+}
+
 static void test_nearest(void **state)
 {
 	static const char *const words[] = { "image", "memory", "cpus", "disk", "command", NULL };
@@ -270,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_u64),	cmocka_unit_test(test_words_of_a_kind),
 		cmocka_unit_test(test_restart), cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_words),	cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_utf8),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
