@@ -120,11 +120,16 @@ static void mark(struct tree_node *node, uint32_t layer)
 		node->layer = layer;
 }
 
-/* Removes from below a directory all that this layer has not set. As deep as a path is long. */
-static void remove_lower(struct tree *tree, const struct tree_node *directory, uint32_t layer)
+/* Removes from below a directory all that this layer has not set. As deep as a path is long. What
+ * a layer adds is its own, so once for each directory is enough: a million markers beside a million
+ * names must not become their product. */
+static void remove_lower(struct tree *tree, struct tree_node *directory, uint32_t layer)
 {
 	struct tree_node *next;
 
+	if (directory->cleared == layer)
+		return;
+	directory->cleared = layer;
 	for (struct tree_node *node = directory->inode->directory.first; node; node = next) {
 		next = node->next;
 		if (node->layer != layer)

@@ -66,6 +66,7 @@ struct tree_node {
 	struct tree_inode *inode;
 	uint32_t hash;
 	uint32_t layer;	      /* the last one that set it or something below it */
+	uint32_t cleared;     /* of a directory: the last layer that emptied it of lower ones */
 	uint16_t path_length; /* of its whole path */
 	uint16_t name_length;
 	char name[]; /* NUL-terminated */
