@@ -120,8 +120,7 @@ static int find_layers(struct fetch *fetch, const struct oci_descriptor *config,
 {
 	struct docker_archive *state = fetch->state;
 	_cleanup_strbuf_ struct strbuf bytes = { 0 };
-	char(*diff_ids)[OCI_DIGEST_SIZE] = xcalloc(state->count, sizeof(*diff_ids));
-	_cleanup_free_ void *owned = diff_ids;
+	_cleanup_free_ char(*diff_ids)[OCI_DIGEST_SIZE] = xcalloc(state->count, sizeof(*diff_ids));
 
 	if (blob_read(fetch->cache, config, OCI_CONFIG_MAX, &bytes, err) < 0 ||
 	    oci_config_check(strbuf_text(&bytes), bytes.length, state->count, &fetch->platform,
