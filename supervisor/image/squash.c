@@ -20,6 +20,7 @@
 #include <sqfs/xattr_writer.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/alloc.h"
 #include "image/squash_blocks.h"
@@ -27,7 +28,8 @@
 enum {
 	DEVICE_BLOCK = 4096,
 	BACKLOG_PER_JOB = 10,
-	ID_SLOTS = 1 << 17, /* twice what the format holds */
+	ID_SLOT_BITS = 17,
+	ID_SLOTS = 1 << ID_SLOT_BITS, /* twice what the format holds */
 	NO_XATTRS = 0xffffffff,
 	NO_FRAGMENT = 0xffffffff,
 };
@@ -37,6 +39,7 @@ struct id_map {
 	uint32_t ids[ID_SLOTS];
 	uint32_t places[ID_SLOTS]; /* 1 + place; 0 = free */
 	uint32_t count;
+	uint64_t key; /* odd */
 };
 
 struct squash {
@@ -81,10 +84,24 @@ static int squash_error(const struct squash *squash, int code, const char *what,
 	return error_set(err, "squashfs: %s: %s (%d)", what, error_word(code), code);
 }
 
+/* An image chooses its ids, and must not be able to choose them for one slot: hence a key from the
+ * kernel's random bytes for this process (getauxval(3)). Of the result it decides nothing. */
+static struct id_map *id_map_new(void)
+{
+	struct id_map *map = xcalloc(1, sizeof(*map));
+	const void *bytes = (const void *)getauxval(AT_RANDOM);
+	uint64_t random[2] = { 0 };
+
+	if (bytes)
+		memcpy(random, bytes, sizeof(random));
+	map->key = (random[0] * 0x9e3779b97f4a7c15 ^ random[1]) | 1;
+	return map;
+}
+
 /* The slot of an id: its own or the free one where it belongs. */
 static uint32_t id_slot(const struct id_map *map, uint32_t id)
 {
-	uint32_t slot = (id * 2654435761u) >> 15;
+	uint32_t slot = (uint32_t)(id * map->key >> (64 - ID_SLOT_BITS));
 
 	while (map->places[slot] != 0 && map->ids[slot] != id)
 		slot = (slot + 1) % ID_SLOTS;
@@ -107,7 +124,7 @@ static int add_id(struct id_map *map, uint32_t id, struct error *err)
 
 int squash_check(const struct tree *tree, struct error *err)
 {
-	_cleanup_free_ struct id_map *map = xcalloc(1, sizeof(*map));
+	_cleanup_free_ struct id_map *map = id_map_new();
 
 	for (const struct tree_node *node = tree_root(tree); node; node = tree_next(node))
 		if (add_id(map, node->inode->uid, err) < 0 ||
@@ -203,7 +220,7 @@ int squash_open(int fd, unsigned jobs, unsigned level, struct squash **ret, stru
 {
 	CLEANUP(squash_close_cleanup) struct squash *squash = xcalloc(1, sizeof(*squash));
 
-	squash->id_map = xcalloc(1, sizeof(*squash->id_map));
+	squash->id_map = id_map_new();
 	squash->file = squash_file_new(fd);
 	squash->blocks = squash_blocks_new(squash->file);
 	squash->fragments = sqfs_frag_table_create(0);
