@@ -173,7 +173,9 @@ static void unwatch(struct init *init, enum source source)
 	init->fds[source] = -1;
 }
 
-/* A slow host holds up those who write, never the reaping. */
+/* A slow host holds up those who write, never the reaping. Taken out of the set, not masked: a pipe
+ * whose writer is gone would go on to report its end, and be read without room for what it holds.
+ */
 static void pace_logs(struct init *init)
 {
 	bool pause = !channel_has_room(&init->channel);
@@ -182,19 +184,23 @@ static void pace_logs(struct init *init)
 		return;
 	init->logs_paused = pause;
 	for (int source = SOURCE_STDOUT; source < SOURCE_COUNT; source++) {
-		struct epoll_event event = { .events = pause ? 0 : EPOLLIN,
-					     .data.u64 = (uint64_t)source };
+		struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)source };
 
 		if (init->fds[source] >= 0)
-			epoll_ctl(init->epoll, EPOLL_CTL_MOD, init->fds[source], &event);
+			epoll_ctl(init->epoll, pause ? EPOLL_CTL_DEL : EPOLL_CTL_ADD,
+				  init->fds[source], &event);
 	}
 }
 
 static void read_pipe(struct init *init, enum source source, enum log_stream stream)
 {
 	char bytes[READ_SIZE];
-	ssize_t n = read(init->fds[source], bytes, sizeof(bytes));
+	ssize_t n;
 
+	/* An earlier source of this turn may have taken the room; the next turn pauses. */
+	if (!channel_has_room(&init->channel))
+		return;
+	n = read(init->fds[source], bytes, sizeof(bytes));
 	if (n > 0)
 		channel_log(&init->channel, stream, bytes, (size_t)n);
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
@@ -292,6 +298,8 @@ static void reap(struct init *init)
 			on_workload_gone(init, status);
 }
 
+/* SIGCHLD; else ctrl-alt-del, or somebody inside who wants the machine off. A stop that is under
+ * way keeps its deadline, whatever the workload sends. */
 static void on_signal(struct init *init)
 {
 	struct signalfd_siginfo info;
@@ -299,7 +307,7 @@ static void on_signal(struct init *init)
 	while (read(init->fds[SOURCE_SIGNALS], &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(init);
-		else /* ctrl-alt-del, or somebody inside who wants the machine off */
+		else if (init->phase == PHASE_RUNNING)
 			stop(init, 0, DEFAULT_GRACE_MS);
 	}
 }
