@@ -233,6 +233,21 @@ static int build_config(const struct guest_config *config, struct strbuf *out, s
 	return add_hosts(out, config, err);
 }
 
+/* stoker-init refuses a longer entry, but only once the guest has booted. */
+static int check_entries(const struct strbuf *record, const char *name, struct error *err)
+{
+	struct config_entry entry;
+
+	for (size_t at = 0; at < record->length; at += sizeof(entry) + le32toh(entry.length)) {
+		memcpy(&entry, record->data + at, sizeof(entry));
+		if (le32toh(entry.length) > CONFIG_ENTRY_MAX)
+			return error_set(
+				err, "configuration of '%s': entry %u has %u bytes (at most %d)",
+				name, le32toh(entry.tag), le32toh(entry.length), CONFIG_ENTRY_MAX);
+	}
+	return 0;
+}
+
 int initramfs_config(const struct guest_config *config, struct strbuf *out, struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf record = { 0 };
@@ -242,6 +257,8 @@ int initramfs_config(const struct guest_config *config, struct strbuf *out, stru
 	if (record.length > CONFIG_FILE_MAX)
 		return error_set(err, "configuration of '%s' has %zu bytes (at most %d)",
 				 config->spec->name, record.length, CONFIG_FILE_MAX);
+	if (check_entries(&record, config->spec->name, err) < 0)
+		return -1;
 	if (config->image_record_length > CONFIG_FILE_MAX)
 		return error_set(err, "image record of '%s' has %zu bytes (at most %d)",
 				 config->spec->name, config->image_record_length, CONFIG_FILE_MAX);
