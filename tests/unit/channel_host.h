@@ -184,7 +184,8 @@ static inline void guest_reports(struct host *host, uint32_t kind, int32_t code,
 {
 	struct frame_exit report = { htole32(kind), (int32_t)htole32((uint32_t)code), { 0 } };
 
-	memcpy(report.message, message, strnlen(message, sizeof(report.message)));
+	for (size_t i = 0; i < sizeof(report.message) && message[i]; i++)
+		report.message[i] = message[i];
 	guest_sends_frame(host, FRAME_EXIT, 0, &report, sizeof(report));
 }
 

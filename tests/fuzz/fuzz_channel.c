@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's end of the channel against any guest: clang -fsanitize=fuzzer,address,undefined. The
+ * guest is the other end of a socket pair. The first byte says how: its low bit whether the guest
+ * answers the greeting before the rest of the bytes, the next three bits what the callee does to
+ * the channel and when, the others how the bytes are cut.
+ */
+#include <endian.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "guest-init/protocol.h"
+#include "guest/channel.h"
+#include "loop/loop.h"
+
+enum { ACT_NEVER, FREE_AT_HELLO, FREE_AT_LOG, FREE_AT_EXIT, PAUSE_AT_LOG, ASK_AT_LOG, ACTS };
+
+enum { ROUNDS_MAX = 8192 }; /* what is longer is cut off */
+
+struct scene {
+	struct loop *loop;
+	struct channel *channel;
+	struct watch *tick;
+	int guest_fd;
+	unsigned act;
+	unsigned hellos, exits, losses;
+	const uint8_t *bytes; /* the guest's, not sent yet */
+	size_t left, cut;
+	unsigned rounds;
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+static void require(int fact)
+{
+	if (!fact)
+		abort();
+}
+
+static void act(struct scene *scene, unsigned now)
+{
+	require(scene->channel && !scene->losses);
+	if (scene->act != now)
+		return;
+	if (now == PAUSE_AT_LOG) {
+		channel_set_reading(scene->channel, false);
+	} else if (now == ASK_AT_LOG) {
+		channel_stop(scene->channel, 15, 1000);
+		channel_hosts(scene->channel, "10.20.0.10 web\n");
+	} else {
+		scene->channel = channel_free(scene->channel);
+	}
+}
+
+static void on_hello(void *data, const struct channel_hello *hello)
+{
+	struct scene *scene = data;
+
+	require(hello->protocol == CHANNEL_VERSION && !scene->hellos++);
+	act(scene, FREE_AT_HELLO);
+}
+
+static void on_log(void *data, enum channel_stream stream, const void *bytes, size_t length)
+{
+	struct scene *scene = data;
+	static volatile uint8_t sink;
+
+	require(scene->hellos && stream <= CHANNEL_INIT && length && length <= FRAME_PAYLOAD_MAX);
+	sink = ((const uint8_t *)bytes)[0] ^ ((const uint8_t *)bytes)[length - 1];
+	(void)sink;
+	act(scene, scene->act >= PAUSE_AT_LOG ? scene->act : FREE_AT_LOG);
+}
+
+static void on_exited(void *data, const struct channel_exit *report)
+{
+	struct scene *scene = data;
+	size_t length = strnlen(report->message, sizeof(report->message));
+
+	require(scene->hellos && !scene->exits++);
+	require(report->kind <= CHANNEL_INIT_ERROR && report->code >= 0 && report->code <= 255);
+	require(length < sizeof(report->message));
+	for (size_t i = 0; i < length; i++)
+		require(report->message[i] >= 0x20 && report->message[i] < 0x7f);
+	act(scene, FREE_AT_EXIT);
+}
+
+static void on_lost(void *data, const struct error *why)
+{
+	struct scene *scene = data;
+
+	require(scene->channel && !scene->losses++ && why->text[0]);
+	scene->channel = channel_free(scene->channel);
+}
+
+/* Sends the next piece, or the end; a paused channel goes on. */
+static void on_tick(struct watch *watch, unsigned events, void *data)
+{
+	struct scene *scene = data;
+	size_t piece = scene->left < scene->cut ? scene->left : scene->cut;
+	char heard[4096];
+
+	(void)events;
+	if (!scene->channel || ++scene->rounds > ROUNDS_MAX) {
+		loop_stop(scene->loop);
+		return;
+	}
+	if (piece) {
+		ssize_t n = send(scene->guest_fd, scene->bytes, piece, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			scene->bytes += n;
+			scene->left -= (size_t)n;
+		}
+	} else {
+		shutdown(scene->guest_fd, SHUT_WR);
+	}
+	while (recv(scene->guest_fd, heard, sizeof(heard), MSG_DONTWAIT) > 0)
+		;
+	channel_set_reading(scene->channel, true);
+	watch_rearm(watch, 0);
+}
+
+static void answer(struct scene *scene)
+{
+	struct {
+		struct frame_header header;
+		struct frame_greet greet;
+	} __attribute__((packed)) greeting;
+	struct {
+		struct frame_header header;
+		struct frame_hello hello;
+	} __attribute__((packed)) reply = {
+		.header = { htole32(sizeof(struct frame_hello)), htole16(FRAME_HELLO), 0 },
+		.hello = { .version = htole32(CHANNEL_VERSION), .running = htole32(1) },
+	};
+
+	require(recv(scene->guest_fd, &greeting, sizeof(greeting), 0) == sizeof(greeting));
+	memcpy(reply.hello.magic, greeting.greet.magic, sizeof(reply.hello.magic));
+	memcpy(reply.hello.nonce, greeting.greet.nonce, sizeof(reply.hello.nonce));
+	require(send(scene->guest_fd, &reply, sizeof(reply), 0) == sizeof(reply));
+}
+
+/* The first turn of the loop writes the greeting. */
+static void on_greeted(struct watch *watch, unsigned events, void *data)
+{
+	struct scene *scene = data;
+
+	(void)watch;
+	(void)events;
+	loop_stop(scene->loop);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+	static const struct channel_callbacks callbacks = { on_hello, on_log, on_exited, on_lost };
+	static const size_t cuts[] = { 1, 7, 8, 48, 209, 4096, 65536, SIZE_MAX };
+	struct scene scene = { 0 };
+	int ends[2];
+
+	if (!length)
+		return 0;
+	scene.loop = loop_new(NULL);
+	require(scene.loop && !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+	scene.guest_fd = ends[1];
+	scene.act = (bytes[0] >> 1 & 7) % ACTS;
+	scene.cut = cuts[bytes[0] >> 4 & 7];
+	scene.bytes = bytes + 1;
+	scene.left = length - 1;
+	scene.channel = channel_new(scene.loop, ends[0], &callbacks, &scene);
+	if (bytes[0] & 1) {
+		struct watch *heard = loop_io(scene.loop, ends[1], LOOP_READ, on_greeted, &scene);
+
+		loop_run(scene.loop);
+		watch_free(heard);
+		answer(&scene);
+	}
+	scene.tick = loop_timer(scene.loop, 0, on_tick, &scene);
+	loop_run(scene.loop);
+	require(scene.hellos == (bytes[0] & 1u) && (!scene.channel || scene.rounds > ROUNDS_MAX));
+	watch_free(scene.tick);
+	channel_free(scene.channel);
+	close(ends[1]);
+	loop_free(scene.loop);
+	return 0;
+}
