@@ -25,7 +25,8 @@ void print_bytes(struct strbuf *out, uint64_t bytes);
 /* The words for how an instance ended: "exited 1", "vmm-killed SIGKILL", or "" for none. */
 void print_reason(struct strbuf *out, const json_t *instance);
 
-/* The escape sequences that dress a phase, or ""; "" also when stdout takes no colour. */
+/* The escape sequences that dress a phase or verdict, or ""; "" also when stdout takes no colour.
+ */
 const char *print_phase_color(const char *phase);
 const char *print_color_end(void);
 

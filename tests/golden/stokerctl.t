@@ -238,6 +238,38 @@ check('no object', "[1]\n", ['plan'], 1, '',
 check('wrong types', qq({"text":7,"more":[]}\n{"text":null}\n) . $done, ['plan'], 0, '', '',
 	'{"command":"plan"}');
 
+# --- doctor ---------------------------------------------------------------------------------------
+
+{
+	# The host is what it is; that nothing is installed in an empty directory is sure.
+	my $ini = "$dir/doctor.ini";
+	open(my $file, '>', $ini) or die "$ini: $!\n";
+	print $file "[paths]\nlibexec_dir = $dir/nothing\n";
+	close($file);
+	chmod(0600, $ini);
+	my ($code, $out, $err) = run('-c', $ini, 'doctor');
+	is($code, 1, 'doctor: something bad makes the exit code 1');
+	is($err, '', 'doctor: nothing on standard error');
+	is_deeply([grep { !/^(?:ok   |warn |bad  ) [a-z-]+ +\S/ } split(/\n/, $out)], [],
+		'doctor: each line is a verdict, a name and a fact');
+	is_deeply([grep { /^ok/ == /\(remedy: .+\)$/ } split(/\n/, $out)], [],
+		'doctor: a remedy for all that is not ok');
+	like($out, qr/^bad   libexec           \S.*\(remedy: .+\)$/m, 'doctor: nothing is installed');
+	my ($json_code, $json) = run('-c', $ini, 'doctor', '--json');
+	is($json_code, 1, 'doctor --json: the same exit code');
+	like($json, qr/\A\[\n  \{\n    "verdict": "\w+",\n    "name": "kvm",\n    "fact": "/,
+		'doctor --json: shape');
+	is(scalar(() = $json =~ /"verdict"/g), scalar(split(/\n/, $out)),
+		'doctor --json: as many findings');
+	open($file, '>', $ini) or die "$ini: $!\n";
+	print $file "[pats]\n";
+	close($file);
+	($code, $out, $err) = run('-c', $ini, 'doctor');
+	is($code, 1, 'doctor: settings that are not valid');
+	is($out, '', 'doctor: and then no verdicts');
+	like($err, qr/did you mean 'paths'.*^stokerctl: \Q$ini\E is not valid\n\z/ms, 'doctor: why');
+}
+
 # --- no daemon ------------------------------------------------------------------------------------
 
 sub check_usage {
@@ -272,6 +304,8 @@ check_usage(['logs', '-n', '-1', 'a/b'], 2,
 	"stokerctl: --lines -1: not a number from 0 to 100000\n$try");
 check_usage(['logs', '-n'], 2, "stokerctl: --lines needs a value (LINES)\n$try");
 check_usage(['plan', '-f'], 2, "stokerctl: 'plan' takes no --follow (usage: stokerctl plan)\n$try");
+check_usage(['doctor', 'web'], 2, "stokerctl: 'doctor' does not know what to do with 'web' "
+	. "(usage: stokerctl doctor [--json])\n$try");
 check_usage(['status', '--json=yes'], 2, "stokerctl: --json takes no value\n$try");
 check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do with '-f' "
 	. "(usage: stokerctl plan)\n$try");
