@@ -21,7 +21,7 @@
 #include "base/cleanup.h"
 #include "ctl/doctor.h"
 
-enum { LINKS_MAX = 40, VERSION_TIMEOUT_MS = 10000 };
+enum { LINKS_MAX = 40, SILENCE_MAX_MS = 10000 };
 
 /* --- who may change a file --------------------------------------------------------------------
  */
@@ -131,7 +131,7 @@ static void read_output(int fd, struct strbuf *ret)
 	char bytes[256];
 	ssize_t n;
 
-	while (ret->length < 4096 && poll(&poll_fd, 1, VERSION_TIMEOUT_MS) > 0 &&
+	while (ret->length < 4096 && poll(&poll_fd, 1, SILENCE_MAX_MS) > 0 &&
 	       (n = read(fd, bytes, sizeof(bytes))) > 0)
 		strbuf_add(ret, bytes, (size_t)n);
 }
