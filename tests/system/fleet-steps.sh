@@ -4,7 +4,7 @@
 
 make_images() {
 	busybox_root "$work/root"
-	mkdir "$work/root/work"
+	mkdir "$work/root/data"
 	echo page >"$work/root/www/index.html"
 	cat >"$work/root/bin/report" <<-'EOF'
 		#!/bin/sh
@@ -14,14 +14,14 @@ make_images() {
 		echo "addresses=$(ip -o addr show dev eth0 | awk '{print $4}' | tr '\n' ' ')"
 		echo "to stderr" >&2
 		logger -t tagged -p daemon.notice "to syslog"
-		touch /work/written && echo "writable=yes"
+		touch /data/written && echo "writable=yes"
 		echo "root=$(awk '$2 == "/" { t = $3 } END { print t }' /proc/mounts)"
 		exec httpd -f -p 8080 -h /www
 	EOF
 	chmod 755 "$work/root/bin/report"
-	chmod 1777 "$work/root/work"
+	chmod 1777 "$work/root/data"
 	oci_image "$work/report" "$work/root" \
-		'{"Entrypoint":["report"],"Cmd":["one","two words"],"Env":["PATH=/bin","FROM_IMAGE=image","BOTH=image"],"User":"app","WorkingDir":"/work","StopSignal":"SIGINT"}'
+		'{"Entrypoint":["report"],"Cmd":["one","two words"],"Env":["PATH=/bin","FROM_IMAGE=image","BOTH=image"],"User":"app","WorkingDir":"/data","StopSignal":"SIGINT"}'
 	oci_image "$work/shell" "$work/root" \
 		'{"Entrypoint":["/bin/sh","-c"],"Cmd":["sleep 100000"],"Env":["PATH=/bin"]}'
 }
@@ -75,7 +75,7 @@ fleet_workload() {
 	ok "the workload answers over IPv6" wait_answer 'http://[fd00:20::10]:8080/'
 	log=$(ctl logs -n 100 acme/web)
 	like "user and group by name, cwd and arguments as the image says" "$log" \
-		"user=1000:1000 groups=1000 cwd=/work args=one two words"
+		"user=1000:1000 groups=1000 cwd=/data args=one two words"
 	like "the environment of both, the manifest's first" "$log" \
 		"env=image,manifest,manifest path=/bin"
 	like "its host name" "$log" "host=web "
