@@ -48,7 +48,7 @@ lib_host() {
 		[image]
 		insecure_registries = localhost:5000
 		[vm]
-		boot_timeout = ${STOKER_BOOT_TIMEOUT:-5m}
+		boot_timeout = ${STOKER_BOOT_TIMEOUT:-90s}
 	EOF
 }
 
