@@ -6,9 +6,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/alloc.h"
+#include "base/alloc.h"
+#include "base/signals.h"
 #include "config/scalar.h"
 
 /* Inside double quotes a backslash quotes only what would be special there (POSIX 2.2.3). */
@@ -68,47 +69,13 @@ int scalar_words(const char *text, struct strv *ret, struct error *err)
 	return 0;
 }
 
-static int signal_of_name(const char *name)
-{
-	for (int number = 1; number < 32; number++) {
-		const char *known = sigabbrev_np(number);
-
-		if (known && strcasecmp(known, name) == 0)
-			return number;
-	}
-	return 0;
-}
-
-enum { RT_FIRST = 34, RT_LAST = 64 };
-
-/* "RTMIN", "RTMIN+3", "RTMAX-2". */
-static int signal_of_realtime(const char *name)
-{
-	bool is_min = strncasecmp(name, "RTMIN", 5) == 0;
-	uint64_t offset = 0;
-
-	if (!is_min && strncasecmp(name, "RTMAX", 5) != 0)
-		return 0;
-	if (name[5] && name[5] != (is_min ? '+' : '-'))
-		return 0;
-	if (name[5] && scalar_u64(name + 6, 0, RT_LAST - RT_FIRST, &offset, NULL) < 0)
-		return 0;
-	return is_min ? RT_FIRST + (int)offset : RT_LAST - (int)offset;
-}
-
 int scalar_signal(const char *text, char **ret, struct error *err)
 {
-	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
-	uint64_t value = 0;
-	int number;
+	int number = signal_number(text);
 
-	if (scalar_u64(text, 1, RT_LAST, &value, NULL) == 0)
-		number = (int)value;
-	else
-		number = signal_of_name(name) ? signal_of_name(name) : signal_of_realtime(name);
-	if (number == 0 || number == 32 || number == 33)
+	if (number == 0)
 		return error_set(err, "'%s' is not a signal (such as SIGTERM)", text);
-	*ret = number < 32 && sigabbrev_np(number) ? xasprintf("SIG%s", sigabbrev_np(number))
-						   : xasprintf("%d", number);
+	*ret = number < SIGRTMIN && sigabbrev_np(number) ? xasprintf("SIG%s", sigabbrev_np(number))
+							 : xasprintf("%d", number);
 	return 0;
 }

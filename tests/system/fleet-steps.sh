@@ -66,7 +66,7 @@ fleet_first_start() {
 	start_daemon
 	ok "the first VM runs" wait_phase acme/web running
 	ok "the second VM runs" wait_phase acme/peer running
-	is "two VMs of one host share nothing but a file per image" \
+	is "each image is one file" \
 		"$(find "$work/state/images/squashfs" -name '*.sqfs' | wc -l)" 2
 }
 
@@ -87,7 +87,7 @@ fleet_workload() {
 	like "its syslog is heard" "$log" "to syslog"
 	like "the root is an overlay" "$log" "root=overlay"
 	like "which is writable" "$log" "writable=yes"
-	is "the image is shared, not copied: one mapping of one file" \
+	is "the writable layer has no name on disk that a crash could leave" \
 		"$(find "$work/state/disks" -type f | wc -l)" 0
 	like "the VMM runs under a uid of its own" \
 		"$(grep Uid "/proc/$(member acme/web pid)/status")" "81000"

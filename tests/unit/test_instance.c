@@ -315,6 +315,11 @@ static void signal_names(void **state)
 	assert_int_equal(signal_number("SIGNONE"), 0);
 	assert_int_equal(signal_number(""), 0);
 	assert_int_equal(signal_number("99"), 0);
+	assert_int_equal(signal_number("rtmax-2"), 62);
+	assert_int_equal(signal_number("SIGRTMAX+1"), 0);
+	assert_int_equal(signal_number("SIGRTMIN+"), 0);
+	assert_int_equal(signal_number("32"), 0);
+	assert_int_equal(signal_number("015"), 0);
 }
 
 int main(void)
