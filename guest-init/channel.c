@@ -20,6 +20,8 @@
 
 #include <linux/vm_sockets.h>
 
+#include "guest-init/sysfs.h"
+
 /* One read of a pipe becomes one frame. */
 enum { ROOM_WANTED = 32 << 10 };
 
@@ -38,18 +40,10 @@ void channel_init(struct channel *channel, int epoll, uint64_t token,
 
 static bool port_has_name(const char *port, const char *name)
 {
-	char path[300], text[64] = "";
-	int fd;
+	char path[300];
 
 	snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", port);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(fd);
-	text[strcspn(text, "\n")] = '\0';
-	return !strcmp(text, name);
+	return sysfs_text_is(path, name);
 }
 
 /* The names of ports are a matter of the order in which devices were found. */

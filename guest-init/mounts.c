@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "guest-init/root.h"
+#include "guest-init/sysfs.h"
 
 enum { DISK_WAIT_MS = 10000, DISK_POLL_MS = 5 };
 
@@ -85,19 +86,10 @@ int mounts_load_modules(const struct list *modules, struct failure *why)
 
 static bool serial_is(const char *disk, const char *serial)
 {
-	char path[300], text[32] = "";
-	int fd;
+	char path[300];
 
 	snprintf(path, sizeof(path), "/sys/block/%s/serial", disk);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	/* virtio-blk: at most 20 bytes, no newline of its own. */
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(fd);
-	text[strcspn(text, "\n")] = '\0';
-	return !strcmp(text, serial);
+	return sysfs_text_is(path, serial);
 }
 
 static bool look_for_disk(const char *serial, char device[64])

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/alloc.h"
 #include "base/signals.h"
 #include "config/scalar.h"
 
