@@ -38,7 +38,7 @@ Q := @
 say = @printf '  %-8s %s\n' $(1) $(2)
 endif
 
-FOLDERS  := base model config plan loop image disk net vmm guest instance control
+FOLDERS  := base model config plan loop host image disk net vmm guest instance control
 # worker.c is the main file of stoker-image; all else in these folders is shared.
 LIB_SRC  := $(filter-out supervisor/image/worker.c,$(wildcard $(FOLDERS:%=supervisor/%/*.c)))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -144,11 +144,6 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
-
-# A test of what only stokerctl has: its objects come before the library that they use.
-DOCTOR_OBJ := $(patsubst %,$(BUILD)/supervisor/ctl/doctor_%.o,rules host net trust)
-
-$(BUILD)/tests/test_doctor: $(BUILD)/tests/unit/test_doctor.o $(DOCTOR_OBJ) $(LIB)
 
 # Tests that boot guests: the host's half links the library, the guest's half is static.
 DRIVERS := $(patsubst tests/system/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*_driver.c))

@@ -10,8 +10,8 @@
 #include "base/json.h"
 #include "config/load.h"
 #include "ctl/ctl.h"
-#include "ctl/doctor.h"
 #include "ctl/print.h"
+#include "host/host.h"
 
 static const char *const verdicts[] = {
 	[VERDICT_OK] = "ok",
@@ -83,7 +83,7 @@ int ctl_doctor(const struct ctl *ctl)
 		return ctl_fail(&err);
 	}
 	host.settings = &settings;
-	doctor_examine(&host, &found);
+	host_examine(&host, &found);
 	if (ctl->is_json)
 		print_json(&found);
 	else

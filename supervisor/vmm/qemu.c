@@ -20,9 +20,9 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "host/probe.h"
 #include "vmm/console.h"
 #include "vmm/jail.h"
-#include "vmm/probe.h"
 #include "vmm/qemu_args.h"
 
 #define QMP_SOCKET     "qmp.sock"

@@ -20,22 +20,23 @@ chdir $root or die "$root: $!\n";
 # layout (image, disk, net, vmm, guest) are in nobody's list but that of what lies to the right.
 my @values  = qw(base model);
 my @live    = (@values, 'loop');
-my @parts   = (@live, qw(config plan image disk net vmm guest));
+my @parts   = (@live, qw(host config plan image disk net vmm guest));
 my %sees = (
 	base     => [],
 	model    => ['base'],
 	config   => [@values],
 	plan     => [@values],
 	loop     => [@values],
-	image    => [@live],
-	disk     => [@live],
-	net      => [@live],
-	vmm      => [@live],
-	guest    => [@live],
+	host     => [@live],
+	image    => [@live, 'host'],
+	disk     => [@live, 'host'],
+	net      => [@live, 'host'],
+	vmm      => [@live, 'host'],
+	guest    => [@live, 'host'],
 	instance => [@parts],
 	control  => [@parts, 'instance'],
 	daemon   => [@parts, qw(instance control)],
-	ctl      => [qw(base model loop config plan control/protocol.h)],
+	ctl      => [qw(base model loop host config plan control/protocol.h)],
 
 	# Programs of their own: they share with supervisor/ only what rule 2 lists.
 	'guest-init' => [],

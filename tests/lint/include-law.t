@@ -54,7 +54,8 @@ is($code, 0, 'and the exit code says so');
 
 # Who sees whom.
 check_law('supervisor/net/broken.c', "\n\n#include \"vmm/vmm.h\"\n",
-	'supervisor/net/broken.c:3: net/ may not include vmm/vmm.h (net/ sees base, model, loop)',
+	'supervisor/net/broken.c:3: net/ may not include vmm/vmm.h '
+	. '(net/ sees base, model, loop, host)',
 	'siblings do not see each other');
 check_law('supervisor/base/broken.c', "#include \"model/spec.h\"\n",
 	'supervisor/base/broken.c:1: base/ may not include model/spec.h (base/ sees only itself)',
@@ -69,19 +70,20 @@ check_law('supervisor/model/broken.h', "#include \"../loop/loop.h\"\n",
 	'supervisor/model/broken.h:1: model/ may not include loop/loop.h (model/ sees base)',
 	'nor does a relative path');
 check_law('supervisor/image/broken.c', "#include <disk/disk.h>\n",
-	'supervisor/image/broken.c:1: image/ may not include disk/disk.h (image/ sees base, model, loop)',
+	'supervisor/image/broken.c:1: image/ may not include disk/disk.h '
+	. '(image/ sees base, model, loop, host)',
 	'nor do angle brackets');
 check_law('supervisor/instance/broken.c', "#include \"control/server.h\"\n",
 	'supervisor/instance/broken.c:1: instance/ may not include control/server.h '
-	. '(instance/ sees base, model, loop, config, plan, image, disk, net, vmm, guest)',
+	. '(instance/ sees base, model, loop, host, config, plan, image, disk, net, vmm, guest)',
 	'what lies to the right is out of sight');
 check_law('supervisor/ctl/broken.c', "#include \"instance/roster.h\"\n",
 	'supervisor/ctl/broken.c:1: ctl/ may not include instance/roster.h '
-	. '(ctl/ sees base, model, loop, config, plan, control/protocol.h)',
+	. '(ctl/ sees base, model, loop, host, config, plan, control/protocol.h)',
 	'the control tool is not the daemon');
 check_law('supervisor/ctl/broken.c', "#include \"control/server.h\"\n",
 	'supervisor/ctl/broken.c:1: ctl/ may not include control/server.h '
-	. '(ctl/ sees base, model, loop, config, plan, control/protocol.h)',
+	. '(ctl/ sees base, model, loop, host, config, plan, control/protocol.h)',
 	'one header of a folder does not open the rest');
 check_law('supervisor/ctl/fine.c', "#include \"control/protocol.h\"\n", undef,
 	'the protocol is for both ends');

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vmm/probe.c: the verdict is one of this host's truths, and is kept for one boot only. */
+/* host/probe.c: the verdict is one of this host's truths, and is kept for one boot only. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/strbuf.h"
-#include "vmm/probe.h"
+#include "host/probe.h"
 
 static char directory[] = "/tmp/test_probe.XXXXXX";
 static char cache[sizeof(directory) + 8];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stokerctl doctor: every verdict, on a host that is made of files in a directory. */
+/* host/: every verdict, on a host that is made of files in a directory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "ctl/doctor.h"
+#include "host/host.h"
 
 #define CPU	"/sys/devices/system/cpu"
 #define HOLES	CPU "/vulnerabilities"
@@ -89,7 +89,7 @@ static int setup(void **state)
 {
 	(void)state;
 	umask(022);
-	strcpy(root, "/tmp/stoker-doctor-XXXXXX");
+	strcpy(root, "/tmp/stoker-host-XXXXXX");
 	assert_non_null(mkdtemp(root));
 	settings_defaults(&settings);
 	free(settings.libexec_dir);
@@ -113,7 +113,7 @@ static void expect(const char *expected)
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	struct findings found = { 0 };
 
-	doctor_examine(&host, &found);
+	host_examine(&host, &found);
 	assert_true(found.count >= 22);
 	for (size_t i = 0; i < found.count; i++) {
 		const struct finding *finding = &found.items[i];
@@ -133,7 +133,7 @@ static void expect_fact(const char *name, enum verdict verdict, const char *star
 	struct findings found = { 0 };
 	size_t seen = 0;
 
-	doctor_examine(&host, &found);
+	host_examine(&host, &found);
 	for (size_t i = 0; i < found.count; i++) {
 		if (strcmp(found.items[i].name, name) != 0)
 			continue;
@@ -383,5 +383,5 @@ int main(void)
 		TEST(test_uids),
 	};
 
-	return cmocka_run_group_tests_name("doctor", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

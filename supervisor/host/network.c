@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks of what the network guard and the NAT of egress stand on, for doctor_rules.c: BPF with
+ * Checks of what the network guard and the NAT of egress stand on, for host.c: BPF with
  * type information (Documentation/bpf/btf), a BPF file system for pins, nft(8), conntrack.
  */
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "ctl/doctor.h"
+#include "host/checks.h"
 
 void check_btf(const struct host *host, struct findings *found)
 {

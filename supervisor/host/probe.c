@@ -5,7 +5,7 @@
  * (Documentation/virt/kvm/api.rst of Linux), in a child, so that neither a hang nor a crash of
  * what KVM may be here can hurt the daemon.
  */
-#include "vmm/probe.h"
+#include "host/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/strbuf.h"
-#include "vmm/tinyguest.h"
+#include "host/tinyguest.h"
 
 enum {
 	REPORT_FD = 3,

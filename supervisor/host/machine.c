@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks of the processor, the kernel and memory, for doctor_rules.c. What is asked for follows
+ * Checks of the processor, the kernel and memory, for host.c. What is asked for follows
  * Firecracker's production host setup; the files are those of sysfs and procfs, see
  * Documentation/ABI/testing/sysfs-devices-system-cpu and proc(5).
  */
@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/strv.h"
-#include "ctl/doctor.h"
+#include "host/checks.h"
 
 /* The daemon's record is "BOOT-ID STATE": one from an earlier boot proves nothing. */
 static bool read_kvm_state(const struct host *host, struct strbuf *ret)

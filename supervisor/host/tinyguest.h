@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The smallest guest that tells hardware virtualisation from an imitation. For probe.c. */
-#ifndef STOKER_VMM_TINYGUEST_H
-#define STOKER_VMM_TINYGUEST_H
+#ifndef STOKER_HOST_TINYGUEST_H
+#define STOKER_HOST_TINYGUEST_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether this host's /dev/kvm can really run a guest: being there proves nothing. */
-#ifndef STOKER_VMM_PROBE_H
-#define STOKER_VMM_PROBE_H
+#ifndef STOKER_HOST_PROBE_H
+#define STOKER_HOST_PROBE_H
 
 enum kvm_state {
 	KVM_HARDWARE, /* runs guest code natively: use it */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks of what the daemon executes, reads and hands out, for doctor_rules.c: programs and
+ * Checks of what the daemon executes, reads and hands out, for host.c: programs and
  * directories that only root may change, a guest kernel, user ids that nobody else has.
  */
 #include <dirent.h>
@@ -19,7 +19,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "ctl/doctor.h"
+#include "host/checks.h"
 
 enum { LINKS_MAX = 40, SILENCE_MAX_MS = 10000 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of what stokerctl doctor checks, in the order it is printed, and what checks share. */
+/* The table of checks, in the order in which their findings are printed, and what checks share. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +8,13 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "ctl/doctor.h"
+#include "host/checks.h"
 
 enum { FILE_MAX = 8 << 20 };
 
 static const struct check {
 	const char *name;
-	doctor_check_fn *run;
+	check_fn *run;
 } checks[] = {
 	{ "kvm", check_kvm },
 	{ "smt", check_smt },
@@ -111,7 +111,7 @@ bool is_version_at_least(const char *version, unsigned major, unsigned minor)
 	return has_major > major || (has_major == major && has_minor >= minor);
 }
 
-void doctor_examine(const struct host *host, struct findings *ret)
+void host_examine(const struct host *host, struct findings *ret)
 {
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		ret->check = checks[i].name;

@@ -4,7 +4,7 @@
  * child of probe.c. Control registers and segments as in the Intel SDM, volume 3A, 9.8.5
  * "Initializing IA-32e Mode"; ioctls and statistics as in Documentation/virt/kvm/api.rst of Linux.
  */
-#include "vmm/tinyguest.h"
+#include "host/tinyguest.h"
 
 #include <stddef.h>
 
