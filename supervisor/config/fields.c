@@ -161,12 +161,12 @@ FIELD_PARSER(field_signal)
 FIELD_PARSER(field_vmm)
 {
 	const char *text = field_text(report, key->name, node);
+	struct error err;
 
 	if (!text)
 		return;
-	if (strcmp(text, "auto") != 0 && strcmp(text, "qemu") != 0)
-		report_add(report, node->mark, "%s: '%s' is not known (auto or qemu)", key->name,
-			   text);
+	if (scalar_vmm(text, &err) < 0)
+		field_refuse(report, key->name, node, &err);
 	else
 		set_string(field, text);
 }

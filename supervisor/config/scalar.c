@@ -243,6 +243,19 @@ int scalar_user(const char *text, struct error *err)
 	return error_set(err, "'%s' is not a user (name, uid, name:group or uid:gid)", text);
 }
 
+int scalar_vmm(const char *text, struct error *err)
+{
+	static const char *const known[] = { "auto", "firecracker", "qemu", NULL };
+	const char *nearest = scalar_nearest(text, known);
+
+	for (size_t i = 0; known[i]; i++)
+		if (strcmp(text, known[i]) == 0)
+			return 0;
+	if (nearest)
+		return error_set(err, "'%s' is not known (did you mean '%s'?)", text, nearest);
+	return error_set(err, "'%s' is not known (auto, firecracker or qemu)", text);
+}
+
 int scalar_restart(const char *text, uint32_t *ret_policy, uint32_t *ret_limit, struct error *err)
 {
 	static const char on_failure[] = "on-failure:";

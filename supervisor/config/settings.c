@@ -23,6 +23,7 @@ enum setting_type {
 	SETTING_KERNEL,	    /* char *: "auto" or absolute */
 	SETTING_VMM,	    /* char * */
 	SETTING_LEVEL,	    /* int */
+	SETTING_BOOL,	    /* bool: yes or no */
 	SETTING_U32,	    /* uint32_t, also uid_t */
 	SETTING_SIZE,	    /* uint64_t, bytes */
 	SETTING_DURATION,   /* uint64_t, ms */
@@ -54,6 +55,9 @@ static const struct setting table[] = {
 	{ "vm", "vmm", SETTING_VMM, AT(default_vmm) },
 	{ "vm", "kernel", SETTING_KERNEL, AT(default_kernel) },
 	{ "vm", "qemu", SETTING_PATH, AT(qemu_path) },
+	{ "vm", "firecracker", SETTING_PATH, AT(firecracker_path) },
+	{ "vm", "jailer", SETTING_PATH, AT(jailer_path) },
+	{ "vm", "jail", SETTING_BOOL, AT(jail) },
 	{ "vm", "boot_timeout", SETTING_DURATION, AT(boot_timeout_ms), 1000, 3600000 },
 	{ "vm", "restart_delay_min", SETTING_DURATION, AT(restart_min_ms), 1, 3600000 },
 	{ "vm", "restart_delay_max", SETTING_DURATION, AT(restart_max_ms), 1, 86400000 },
@@ -204,6 +208,16 @@ static int set_level(const char *value, int *ret, struct error *err)
 	return error_set(err, "'%s' is not a level (error, warning, info or debug)", value);
 }
 
+static int set_bool(const char *value, bool *ret, struct error *err)
+{
+	bool is_yes = strcmp(value, "yes") == 0;
+
+	if (!is_yes && strcmp(value, "no") != 0)
+		return error_set(err, "'%s' is neither yes nor no", value);
+	*ret = is_yes;
+	return 0;
+}
+
 static int set_registries(const char *value, struct strv *ret, struct error *err)
 {
 	_cleanup_strv_ struct strv words = { 0 };
@@ -239,8 +253,8 @@ static int set_word(const struct setting *setting, const char *value, char **ret
 {
 	bool is_auto = strcmp(value, "auto") == 0;
 
-	if (setting->type == SETTING_VMM && !is_auto && strcmp(value, "qemu") != 0)
-		return error_set(err, "'%s' is not known (auto or qemu)", value);
+	if (setting->type == SETTING_VMM && scalar_vmm(value, err) < 0)
+		return -1;
 	if (setting->type == SETTING_KERNEL && !is_auto && scalar_path(value, NULL) < 0)
 		return error_set(err, "'%s' is neither auto nor an absolute path", value);
 	if (setting->type == SETTING_PATH && scalar_path(value, err) < 0)
@@ -281,6 +295,8 @@ static int set_value(const struct setting *setting, const char *value, struct se
 		return set_word(setting, value, field, err);
 	case SETTING_LEVEL:
 		return set_level(value, field, err);
+	case SETTING_BOOL:
+		return set_bool(value, field, err);
 	case SETTING_U32:
 	case SETTING_SIZE:
 	case SETTING_DURATION:

@@ -28,6 +28,7 @@ struct instance {
 	struct image_request *image_request; /* while fetching */
 	struct image *image;		     /* owned; of `spec` */
 	const struct vmm_driver *driver;     /* of `vmm` */
+	char vmm_why[VMM_WHY_MAX];	     /* why that one */
 	struct vmm *vmm;		     /* owned */
 	struct channel *channel;	     /* owned */
 	struct logfile *log;		     /* owned */

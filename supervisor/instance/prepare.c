@@ -237,6 +237,8 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 	char tap_name[16];
 	struct vmm_config config = {
 		.name = spec->name,
+		.tenant = spec->tenant,
+		.id = tap_name,
 		.run_dir_fd = parts->run_dir,
 		.run_dir = run_dir,
 		.uid = instance_uid(context->settings, instance->slot),
@@ -244,7 +246,8 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 		.memory_bytes = spec->memory_bytes,
 		.kernel_fd = parts->kernel,
 		.initrd_fd = parts->initrd,
-		.disks = { { "base", parts->base, true }, { "upper", parts->upper, false } },
+		.disks = { { .serial = "base", .fd = parts->base, .read_only = true },
+			   { .serial = "upper", .fd = parts->upper, .is_ephemeral = true } },
 		.disk_count = 2,
 		.tap_name = tap_name,
 		.tap_fd = parts->tap,
@@ -253,7 +256,7 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 
 	instance_tap_name(instance->slot, tap_name);
 	spec_mac(spec->name, config.mac);
-	if (vmm_choose(spec->vmm, context->settings, &instance->driver, err) < 0)
+	if (vmm_choose(spec->vmm, context->settings, &instance->driver, instance->vmm_why, err) < 0)
 		return -1;
 	return instance->driver->start(context->loop, context->settings, &config,
 				       &instance_vmm_callbacks, instance, &instance->vmm, err);

@@ -24,6 +24,9 @@ void settings_defaults(struct settings *ret)
 		.default_vmm = xstrdup("auto"),
 		.default_kernel = xstrdup("auto"),
 		.qemu_path = xstrdup("/usr/bin/qemu-system-x86_64"),
+		.firecracker_path = xstrdup("/usr/bin/firecracker"),
+		.jailer_path = xstrdup("/usr/bin/jailer"),
+		.jail = true,
 		.boot_timeout_ms = 180000,
 		.restart_min_ms = 100,
 		.restart_max_ms = 60000,
@@ -46,5 +49,7 @@ void settings_reset(struct settings *settings)
 	free(settings->default_vmm);
 	free(settings->default_kernel);
 	free(settings->qemu_path);
+	free(settings->firecracker_path);
+	free(settings->jailer_path);
 	*settings = (struct settings){ 0 };
 }

@@ -32,9 +32,12 @@ struct settings {
 	uint32_t jobs;			 /* jobs = 0: compression threads; 0 = one per CPU */
 
 	/* [vm] */
-	char *default_vmm;	   /* vmm = auto|qemu */
+	char *default_vmm;	   /* vmm = auto|firecracker|qemu */
 	char *default_kernel;	   /* kernel = auto|/path */
 	char *qemu_path;	   /* qemu = /usr/bin/qemu-system-x86_64 */
+	char *firecracker_path;	   /* firecracker = /usr/bin/firecracker */
+	char *jailer_path;	   /* jailer = /usr/bin/jailer */
+	bool jail;		   /* jail = yes: Firecracker runs under its jailer */
 	uint64_t boot_timeout_ms;  /* boot_timeout = 3m: VMM start to the guest's hello */
 	uint64_t restart_min_ms;   /* restart_delay_min = 100ms */
 	uint64_t restart_max_ms;   /* restart_delay_max = 60s */

@@ -3,11 +3,12 @@
 #include "vmm/vmm.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 int vmm_choose(const char *vmm, const struct settings *settings, const struct vmm_driver **ret,
-	       struct error *err)
+	       char ret_why[VMM_WHY_MAX], struct error *err)
 {
 	/* "auto": QEMU runs with KVM and without, so it is an answer on every host. */
 	if (strcmp(vmm, "auto") != 0 && strcmp(vmm, vmm_qemu.name) != 0)
@@ -17,6 +18,7 @@ int vmm_choose(const char *vmm, const struct settings *settings, const struct vm
 				   "%s: cannot run it (install qemu-system-x86, or set "
 				   "`qemu` in stoker.ini)",
 				   settings->qemu_path);
+	snprintf(ret_why, VMM_WHY_MAX, "%s", strcmp(vmm, "auto") ? "as the manifest says" : "auto");
 	*ret = &vmm_qemu;
 	return 0;
 }

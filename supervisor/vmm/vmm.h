@@ -24,13 +24,23 @@ enum { VMM_DISKS_MAX = 8 };
 
 struct vmm_disk {
 	const char *serial; /* how the guest finds it: "base", "upper" */
-	int fd;
+	int fd;		    /* of a file that still has a name: a driver may have to mount it */
 	bool read_only;
+	bool is_ephemeral; /* dies with the VM: the guest's flushes may be ignored */
+};
+
+/* What may change while the VM runs. 0: no limit, no balloon. */
+struct vmm_limits {
+	uint64_t disk_bandwidth; /* bytes a second, reads and writes of all writable disks */
+	uint64_t disk_iops;
+	uint64_t balloon_bytes; /* taken from the guest; it takes them back before it runs out */
 };
 
 /* Borrowed for the duration of the call. Descriptors stay the caller's. */
 struct vmm_config {
 	const char *name;    /* of the instance, for messages */
+	const char *tenant;  /* whose it is */
+	const char *id;	     /* "stk7": unique on the host, [a-z0-9], for groups and jails */
 	int run_dir_fd;	     /* the instance's run directory, 0700, owned by root */
 	const char *run_dir; /* its path */
 	uid_t uid;	     /* the instance's own uid and gid */
@@ -43,15 +53,17 @@ struct vmm_config {
 	const char *tap_name;
 	int tap_fd; /* IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; -1: no network */
 	uint8_t mac[6];
+	struct vmm_limits limits;
 	int console_fd; /* O_RDWR | O_APPEND file for the serial console and the VMM's own messages;
 			 * the driver keeps its newest 128 to 256 KiB. Kept open (duplicated). */
 };
 
 /* How it ended, as far as the VMM and the host can tell. */
 struct vmm_exit {
-	enum reason reason; /* REASON_GUEST_ENDED, _PANIC, _VMM_CRASHED, _VMM_KILLED or _OPERATOR */
+	/* REASON_GUEST_ENDED, _PANIC, _VMM_CRASHED, _VMM_KILLED, _OPERATOR or _START_ERROR */
+	enum reason reason;
 	int exit_signal;
-	char detail[96]; /* for the log: "SHUTDOWN guest-panic, exit code 0" */
+	char detail[256]; /* for the log: "SHUTDOWN guest-panic, exit code 0" */
 };
 
 /* None of these fires from inside a call to the driver. */
@@ -61,6 +73,8 @@ struct vmm_callbacks {
 	void (*channel)(void *data, int fd);
 	/* Fires exactly once; the process is gone and was reaped. vmm_free may be called inside. */
 	void (*gone)(void *data, const struct vmm_exit *exit);
+	/* The VMM refused what limit, pause or resume asked for; the VM goes on as it was. */
+	void (*refused)(void *data, const struct error *err);
 };
 
 struct vmm;
@@ -82,6 +96,13 @@ struct vmm_driver {
 	/* SIGKILL to the process. `gone` follows. */
 	void (*kill)(struct vmm *vmm);
 
+	/* Replaces the limits that it runs with. */
+	void (*limit)(struct vmm *vmm, const struct vmm_limits *limits);
+
+	/* Stops the guest's processors, and lets them go on. */
+	void (*pause)(struct vmm *vmm);
+	void (*resume)(struct vmm *vmm);
+
 	pid_t (*pid)(const struct vmm *vmm);
 	uint64_t (*start_time)(const struct vmm *vmm);
 
@@ -94,8 +115,11 @@ struct vmm_driver {
 
 extern const struct vmm_driver vmm_qemu;
 
-/* Resolves a spec's `vmm` ("auto", "qemu") to a driver; -1 when it cannot work on this host. */
+enum { VMM_WHY_MAX = 96 };
+
+/* Resolves a spec's `vmm` ("auto", "firecracker", "qemu") to a driver, and says why it is that one
+ * ("auto: KVM is unusable"); -1 when it cannot work on this host. */
 int vmm_choose(const char *vmm, const struct settings *settings, const struct vmm_driver **ret,
-	       struct error *err);
+	       char ret_why[VMM_WHY_MAX], struct error *err);
 
 #endif

@@ -147,9 +147,9 @@ static void test_refused(void **state)
 		{ "[paths]\nrun_dir = run\n",
 		  "s.ini:2:11: run_dir: 'run' is not an absolute path (begin it with '/')\n"
 		  "run_dir = run\n          ^\n" },
-		{ "[vm]\nvmm = firecracker\nkernel = k\n",
-		  "s.ini:2:7: vmm: 'firecracker' is not known (auto or qemu)\n"
-		  "vmm = firecracker\n      ^\n"
+		{ "[vm]\nvmm = xen\nkernel = k\n",
+		  "s.ini:2:7: vmm: 'xen' is not known (auto, firecracker or qemu)\n"
+		  "vmm = xen\n      ^\n"
 		  "s.ini:3:10: kernel: 'k' is neither auto nor an absolute path\n"
 		  "kernel = k\n         ^\n" },
 		{ "[daemon]\nlog_level = loud\nuid_base = 0\n",
@@ -157,6 +157,11 @@ static void test_refused(void **state)
 		  "log_level = loud\n            ^\n"
 		  "s.ini:3:12: uid_base: 0 is out of range (1000 to 4000000000)\n"
 		  "uid_base = 0\n           ^\n" },
+		{ "[vm]\nvmm = firecraker\njail = true\n",
+		  "s.ini:2:7: vmm: 'firecraker' is not known (did you mean 'firecracker'?)\n"
+		  "vmm = firecraker\n      ^\n"
+		  "s.ini:3:8: jail: 'true' is neither yes nor no\n"
+		  "jail = true\n       ^\n" },
 		{ "[log]\nfile_size = 1KiB\n",
 		  "s.ini:2:13: file_size: 1KiB is out of range (64KiB to 1TiB)\n"
 		  "file_size = 1KiB\n            ^\n" },
