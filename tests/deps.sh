@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that building, testing and running stoker need. With all of them
-# there it does nothing and needs neither root nor a network.
+# Installs the Debian packages that building, testing and running stoker need; with arguments, the
+# packages that these name. With all of them there it does nothing and needs neither root nor a
+# network.
 set -eu
 
 build="gcc make libc6-dev clang bpftool libbpf-dev libmnl-dev libev-dev libyaml-dev libinih-dev
 libcurl4-openssl-dev libarchive-dev libsquashfs-dev libisal-dev libzstd-dev liblz4-dev liblzma-dev
-zlib1g-dev libext2fs-dev libjansson-dev libseccomp-dev libssl-dev musl-tools"
+zlib1g-dev libext2fs-dev libbz2-dev libjansson-dev libseccomp-dev libssl-dev
+musl-tools"
 
 run="qemu-system-x86 nftables iproute2 ca-certificates"
 
@@ -20,8 +22,11 @@ amd64) run="$run linux-image-cloud-amd64" ;;
 arm64) run="qemu-system-arm nftables iproute2 linux-image-cloud-arm64" ;;
 esac
 
+# shellcheck disable=SC2086 # the lists are words
+[ $# -gt 0 ] || set -- $build $run $test
+
 missing=
-for package in $build $run $test; do
+for package; do
 	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
 	[ "$state" = installed ] || missing="$missing $package"
 done
@@ -29,7 +34,7 @@ done
 
 if [ "$(id -u)" -ne 0 ]; then
 	echo "these packages are missing:$missing" >&2
-	echo "install them with: sudo make deps" >&2
+	echo "install them with: sudo apt-get install$missing" >&2
 	exit 1
 fi
 echo "installing:$missing"

@@ -63,7 +63,7 @@ static int resolve(const struct settings *settings, const char *choice, struct b
 	/* Kernels and modules are the distribution's, not secret; VMMs read them under their uids.
 	 */
 	if (fs_mkdir_p(cache, 0755, err) < 0 ||
-	    kernel_resolve(choice, cache, "/boot", "/lib/modules", &kernel, err) < 0)
+	    kernel_resolve(choice, MACHINE_HOST, cache, "/boot", "/lib/modules", &kernel, err) < 0)
 		return -1;
 	result = initramfs_base(init, &kernel.modules, cache, &entry->initramfs_path, err);
 	if (result == 0) {

@@ -4,7 +4,7 @@
  * module's dependencies, also the indirect ones, on its line, the first to load last.
  *
  * One list serves every driver, so that one base initramfs does: virtio over MMIO for both, the
- * console for QEMU, vsock for Firecracker.
+ * console for QEMU, vsock and the balloon for Firecracker.
  */
 #include "vmm/modules.h"
 
@@ -50,6 +50,7 @@ static const struct wanted wanted_modules[] = {
 	{ "pvpanic", true },	  /* without: a panic looks like a reset to the host */
 	{ "pvpanic_mmio", true }, /* the driver of its ACPI device */
 	{ "vmw_vsock_virtio_transport", true },
+	{ "virtio_balloon", true }, /* without: the guest keeps all memory that it once used */
 };
 
 struct module_tree {

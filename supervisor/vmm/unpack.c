@@ -6,9 +6,11 @@
  */
 #include "vmm/unpack.h"
 
+#include <bzlib.h>
 #include <endian.h>
 #include <lz4.h>
 #include <lzma.h>
+#include <stdbool.h>
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -59,6 +61,30 @@ static int unpack_gzip(const uint8_t *bytes, size_t length, size_t max, const ch
 	if (out->length - begin > max)
 		return too_large(name, max, err);
 	return result == Z_STREAM_END ? 0 : damaged(name, "gzip", err);
+}
+
+static int unpack_bzip2(const uint8_t *bytes, size_t length, size_t max, const char *name,
+			struct strbuf *out, struct error *err)
+{
+	_cleanup_free_ char *chunk = xcalloc(1, CHUNK_BYTES);
+	bz_stream stream = { .next_in = (char *)bytes, .avail_in = (unsigned)length };
+	size_t begin = out->length;
+	int result = BZ2_bzDecompressInit(&stream, 0, 0);
+	bool goes_on = result == BZ_OK;
+
+	while (goes_on) {
+		stream.next_out = chunk;
+		stream.avail_out = CHUNK_BYTES;
+		result = BZ2_bzDecompress(&stream);
+		strbuf_add(out, chunk, CHUNK_BYTES - stream.avail_out);
+		/* At the end of what there is, it says BZ_OK for ever. */
+		goes_on = result == BZ_OK && (stream.avail_in || !stream.avail_out) &&
+			  out->length - begin <= max;
+	}
+	BZ2_bzDecompressEnd(&stream);
+	if (out->length - begin > max)
+		return too_large(name, max, err);
+	return result == BZ_STREAM_END ? 0 : damaged(name, "bzip2", err);
 }
 
 static int run_lzma(lzma_stream *stream, size_t max, const char *name, struct strbuf *out,
@@ -171,7 +197,7 @@ static const struct format formats[] = {
 	{ "zstd", "\x28\xb5\x2f\xfd", 4, unpack_zstd },
 	{ "lz4", "\x02\x21\x4c\x18", 4, unpack_lz4 },
 	{ "lzma", "\x5d\0\0", 3, unpack_lzma },
-	{ "bzip2", "BZh", 3, NULL },
+	{ "bzip2", "BZh", 3, unpack_bzip2 },
 	{ "lzo", "\x89LZO\0\r\n\x1a\n", 9, NULL },
 };
 
@@ -201,7 +227,7 @@ int unpack(const uint8_t *bytes, size_t length, size_t max, const char *name, st
 	if (!format->unpack)
 		return error_set(err,
 				 "%s: compressed with %s, which is not supported "
-				 "(use a kernel with gzip, xz, zstd or lz4)",
+				 "(use a kernel with gzip, xz, zstd, lz4 or bzip2)",
 				 name, format->name);
 	if (length > UINT32_MAX / 2)
 		return error_set(err, "%s: larger than 2 GiB", name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decompression of what distributions compress kernels and modules with. Home of liblz4, liblzma.
- */
+/* Decompression of what distributions compress kernels and modules with. Home of liblz4, liblzma
+ * and libbz2. */
 #ifndef STOKER_VMM_UNPACK_H
 #define STOKER_VMM_UNPACK_H
 

@@ -582,7 +582,8 @@ int main(int argc, char **argv)
 	init = xasprintf("%s/stoker-init", host.dir);
 	host.loop = loop_new(&err);
 	if (!host.loop ||
-	    kernel_resolve("auto", host.dir, "/boot", "/lib/modules", &host.kernel, &err) < 0 ||
+	    kernel_resolve("auto", MACHINE_HOST, host.dir, "/boot", "/lib/modules", &host.kernel,
+			   &err) < 0 ||
 	    initramfs_base(init, &host.kernel.modules, host.dir, &host.base, &err) < 0)
 		bail(&err);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)

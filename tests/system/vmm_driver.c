@@ -599,7 +599,8 @@ int main(int argc, char **argv)
 	host.settings.run_dir = argv[1];
 	host.settings.qemu_path = (char *)"/usr/bin/qemu-system-x86_64";
 	cache = xasprintf("%s/kernels", argv[1]);
-	if (kernel_resolve("auto", cache, "/boot", "/lib/modules", &host.kernel, &err))
+	if (kernel_resolve("auto", MACHINE_HOST, cache, "/boot", "/lib/modules", &host.kernel,
+			   &err))
 		die("kernel", &err);
 	printf("# kernel %s\n", host.kernel.version);
 	make_initrd(argv[2]);
