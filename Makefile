@@ -150,6 +150,9 @@ FC_SCHEMA_OBJ := $(patsubst %,$(BUILD)/tests/fakes/fc_%.o,schema table)
 
 $(BUILD)/tests/test_fc_schema: $(BUILD)/tests/unit/test_fc_schema.o $(FC_SCHEMA_OBJ) $(LIB)
 
+# Its control groups are files that behave as the kernel's: tests/unit/cgroup_tree.h.
+$(BUILD)/tests/test_cgroup: override LDFLAGS += -Wl,--wrap=mkdir,--wrap=rmdir,--wrap=fs_write_value
+
 # Tests that boot guests: the host's half links the library, the guest's half is static.
 DRIVERS := $(patsubst tests/system/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*_driver.c))
 GUESTS  := $(patsubst tests/system/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*_guest.c))

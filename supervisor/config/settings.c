@@ -21,6 +21,7 @@
 enum setting_type {
 	SETTING_PATH,	    /* char *: absolute */
 	SETTING_KERNEL,	    /* char *: "auto" or absolute */
+	SETTING_CGROUP,	    /* char *: "auto", "none" or absolute */
 	SETTING_VMM,	    /* char * */
 	SETTING_LEVEL,	    /* int */
 	SETTING_BOOL,	    /* bool: yes or no */
@@ -62,6 +63,7 @@ static const struct setting table[] = {
 	{ "vm", "restart_delay_min", SETTING_DURATION, AT(restart_min_ms), 1, 3600000 },
 	{ "vm", "restart_delay_max", SETTING_DURATION, AT(restart_max_ms), 1, 86400000 },
 	{ "vm", "restart_reset_after", SETTING_DURATION, AT(restart_reset_ms), 1, 86400000 },
+	{ "cgroup", "parent", SETTING_CGROUP, AT(cgroup_parent) },
 	{ "log", "file_size", SETTING_SIZE, AT(log_file_bytes), 64 << 10, UINT64_C(1) << 40 },
 	{ "log", "files", SETTING_U32, AT(log_files), 1, 100 },
 	{ "log", "rate", SETTING_SIZE, AT(log_rate_bytes), 1 << 10, UINT64_C(1) << 40 },
@@ -249,6 +251,19 @@ static int check_range(const struct setting *setting, uint64_t value, const char
 	return error_set(err, "%s is out of range (%s)", text, strbuf_text(&range));
 }
 
+static int check_group(const char *value, struct error *err)
+{
+	if (strcmp(value, "auto") == 0 || strcmp(value, "none") == 0)
+		return 0;
+	/* The root of the hierarchy is everybody's. */
+	if (scalar_path(value, NULL) < 0 || value[strlen(value) - 1] == '/')
+		return error_set(err,
+				 "'%s' is neither auto, none nor the path of a group (as in "
+				 "/stoker)",
+				 value);
+	return 0;
+}
+
 static int set_word(const struct setting *setting, const char *value, char **ret, struct error *err)
 {
 	bool is_auto = strcmp(value, "auto") == 0;
@@ -257,6 +272,8 @@ static int set_word(const struct setting *setting, const char *value, char **ret
 		return -1;
 	if (setting->type == SETTING_KERNEL && !is_auto && scalar_path(value, NULL) < 0)
 		return error_set(err, "'%s' is neither auto nor an absolute path", value);
+	if (setting->type == SETTING_CGROUP && check_group(value, err) < 0)
+		return -1;
 	if (setting->type == SETTING_PATH && scalar_path(value, err) < 0)
 		return -1;
 	free(*ret);
@@ -291,6 +308,7 @@ static int set_value(const struct setting *setting, const char *value, struct se
 	switch (setting->type) {
 	case SETTING_PATH:
 	case SETTING_KERNEL:
+	case SETTING_CGROUP:
 	case SETTING_VMM:
 		return set_word(setting, value, field, err);
 	case SETTING_LEVEL:

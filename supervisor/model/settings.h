@@ -43,6 +43,9 @@ struct settings {
 	uint64_t restart_max_ms;   /* restart_delay_max = 60s */
 	uint64_t restart_reset_ms; /* restart_reset_after = 60s of running clears the delay */
 
+	/* [cgroup] */
+	char *cgroup_parent; /* parent = auto|none|/path below the mount */
+
 	/* [log] */
 	uint64_t log_file_bytes; /* file_size = 10MiB: rotated beyond */
 	uint32_t log_files;	 /* files = 3: kept per VM, the current one included */

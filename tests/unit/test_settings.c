@@ -58,6 +58,7 @@ static void test_all_keys(void **state)
 				   "[vm]\nvmm = qemu\nkernel = /boot/k\nqemu = /a/qemu\n"
 				   "boot_timeout = 1m\nrestart_delay_min = 1ms\n"
 				   "restart_delay_max = 5s\nrestart_reset_after = 10s\n"
+				   "[cgroup]\nparent = /a/group\n"
 				   "[log]\nfile_size = 1MiB\nfiles = 2\nrate = 64KiB";
 	struct problems problems = { 0 };
 	struct settings settings;
@@ -85,6 +86,7 @@ static void test_all_keys(void **state)
 	assert_int_equal(settings.restart_min_ms, 1);
 	assert_int_equal(settings.restart_max_ms, 5000);
 	assert_int_equal(settings.restart_reset_ms, 10000);
+	assert_string_equal(settings.cgroup_parent, "/a/group");
 	assert_int_equal(settings.log_file_bytes, 1 << 20);
 	assert_int_equal(settings.log_files, 2);
 	assert_int_equal(settings.log_rate_bytes, 64 << 10);
@@ -162,6 +164,14 @@ static void test_refused(void **state)
 		  "vmm = firecraker\n      ^\n"
 		  "s.ini:3:8: jail: 'true' is neither yes nor no\n"
 		  "jail = true\n       ^\n" },
+		{ "[cgroup]\nparent = stoker.slice\n",
+		  "s.ini:2:10: parent: 'stoker.slice' is neither auto, none nor the path of a "
+		  "group (as in /stoker)\n"
+		  "parent = stoker.slice\n         ^\n" },
+		{ "[cgroup]\nparent = /\n",
+		  "s.ini:2:10: parent: '/' is neither auto, none nor the path of a group (as in "
+		  "/stoker)\n"
+		  "parent = /\n         ^\n" },
 		{ "[log]\nfile_size = 1KiB\n",
 		  "s.ini:2:13: file_size: 1KiB is out of range (64KiB to 1TiB)\n"
 		  "file_size = 1KiB\n            ^\n" },
