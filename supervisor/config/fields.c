@@ -78,15 +78,13 @@ static void refuse_range(struct report *report, const struct schema_key *key,
 		   strbuf_text(&range));
 }
 
-FIELD_PARSER(field_size)
+static void set_size(struct report *report, const struct schema_key *key, const struct node *node,
+		     const char *text, uint64_t *field)
 {
-	const char *text = field_text(report, key->name, node);
 	_cleanup_strbuf_ struct strbuf step = { 0 };
 	struct error err;
 	uint64_t value;
 
-	if (!text)
-		return;
 	if (scalar_size(text, &value, &err) < 0) {
 		field_refuse(report, key->name, node, &err);
 	} else if (value < key->min || value > key->max) {
@@ -96,8 +94,27 @@ FIELD_PARSER(field_size)
 		report_add(report, node->mark, "%s: %s is not a multiple of %s", key->name, text,
 			   strbuf_text(&step));
 	} else {
-		*(uint64_t *)field = value;
+		*field = value;
 	}
+}
+
+FIELD_PARSER(field_size)
+{
+	const char *text = field_text(report, key->name, node);
+
+	if (text)
+		set_size(report, key, node, text, field);
+}
+
+FIELD_PARSER(field_rate)
+{
+	const char *text = field_text(report, key->name, node);
+	size_t length = text ? strlen(text) : 0;
+	bool has_period = length > 2 && strcmp(text + length - 2, "/s") == 0;
+	_cleanup_free_ char *size = xstrndup(text ? text : "", has_period ? length - 2 : length);
+
+	if (text)
+		set_size(report, key, node, size, field);
 }
 
 FIELD_PARSER(field_duration)

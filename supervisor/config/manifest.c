@@ -97,6 +97,26 @@ FIELD_PARSER(parse_image)
 	reference_reset(&reference);
 }
 
+FIELD_PARSER(parse_balloon)
+{
+	struct vm_draft *vm = field;
+
+	vm->balloon_mark = node->mark;
+	field_size(report, key, node, &vm->spec.balloon_bytes);
+}
+
+FIELD_PARSER(parse_rate)
+{
+	(void)key;
+	schema_apply(&schema_rate, report, node, node->mark, field);
+}
+
+FIELD_PARSER(parse_rate_disk)
+{
+	(void)key;
+	schema_apply(&schema_rate_disk, report, node, node->mark, field);
+}
+
 FIELD_PARSER(parse_addresses)
 {
 	struct vm_draft *vm = field;

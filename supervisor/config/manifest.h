@@ -25,7 +25,8 @@ struct vm_draft {
 	struct spec spec; /* owned content: the template of all replicas, without name, hostname
 			     of the replica, or addresses */
 	uint32_t replicas;
-	struct mark image_mark, hostname_mark, addresses_mark; /* source NULL: not written */
+	/* source NULL: not written */
+	struct mark image_mark, hostname_mark, addresses_mark, balloon_mark;
 	char *registry; /* owned; of the image, or its transport; NULL: not valid */
 	struct placed_address *addresses; /* owned */
 	size_t address_count;
@@ -63,6 +64,9 @@ FIELD_PARSER(parse_subnets); /* struct tenant_draft */
 FIELD_PARSER(parse_limits);  /* struct tenant_draft */
 FIELD_PARSER(parse_vms);     /* struct tenant_draft */
 FIELD_PARSER(parse_image);   /* struct vm_draft, from here on */
+FIELD_PARSER(parse_balloon);
+FIELD_PARSER(parse_rate);
+FIELD_PARSER(parse_rate_disk);
 FIELD_PARSER(parse_addresses);
 FIELD_PARSER(parse_entrypoint);
 FIELD_PARSER(parse_command);

@@ -12,6 +12,7 @@
 #include "config/manifest.h"
 #include "config/scalar.h"
 
+#define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
 #define TIB (UINT64_C(1) << 40)
 
@@ -42,8 +43,11 @@ static const struct schema_key vm_keys[] = {
 	{ "image", parse_image, WHOLE, .is_required = true },
 	{ "replicas", field_u32, OF_VM(replicas), .max = SPEC_REPLICAS_MAX },
 	{ "cpus", field_u32, OF_SPEC(cpus), .min = 1, .max = 32 },
-	{ "memory", field_size, OF_SPEC(memory_bytes), .min = 64 * MIB, .max = TIB, .step = MIB },
+	{ "memory", field_size, OF_SPEC(memory_bytes), .min = SPEC_MEMORY_MIN, .max = TIB,
+	  .step = MIB },
 	{ "disk", field_size, OF_SPEC(disk_bytes), .min = 16 * MIB, .max = 16 * TIB, .step = 4096 },
+	{ "balloon", parse_balloon, WHOLE, .max = TIB, .step = MIB },
+	{ "rate", parse_rate, WHOLE },
 	{ "addresses", parse_addresses, WHOLE },
 	{ "entrypoint", parse_entrypoint, WHOLE },
 	{ "command", parse_command, WHOLE },
@@ -64,6 +68,15 @@ static const struct schema_key vm_keys[] = {
 	{ "kernel", field_kernel, OF_SPEC(kernel) },
 };
 
+static const struct schema_key rate_keys[] = {
+	{ "disk", parse_rate_disk, WHOLE },
+};
+
+static const struct schema_key rate_disk_keys[] = {
+	{ "bandwidth", field_rate, OF_SPEC(rate_disk_bandwidth), .min = 64 * KIB, .max = TIB },
+	{ "iops", field_u32, OF_SPEC(rate_disk_iops), .min = 1, .max = 10000000 },
+};
+
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
 const struct schema schema_file = { "a manifest", file_keys, COUNT(file_keys),
@@ -71,6 +84,9 @@ const struct schema schema_file = { "a manifest", file_keys, COUNT(file_keys),
 const struct schema schema_tenant = { "a tenant", tenant_keys, COUNT(tenant_keys) };
 const struct schema schema_limits = { "the limits", limits_keys, COUNT(limits_keys) };
 const struct schema schema_vm = { "a VM", vm_keys, COUNT(vm_keys) };
+const struct schema schema_rate = { "the rates", rate_keys, COUNT(rate_keys) };
+const struct schema schema_rate_disk = { "the disk's rates", rate_disk_keys,
+					 COUNT(rate_disk_keys) };
 
 static const struct schema_key *find_key(const struct schema *schema, const char *name)
 {

@@ -34,7 +34,9 @@ struct schema {
 extern const struct schema schema_file;	  /* object: struct draft */
 extern const struct schema schema_tenant; /* object: struct tenant_draft */
 extern const struct schema schema_limits; /* object: struct tenant */
-extern const struct schema schema_vm;	  /* object: struct vm_draft */
+extern const struct schema schema_vm;	  /* object: struct vm_draft, as of the next two */
+extern const struct schema schema_rate;
+extern const struct schema schema_rate_disk;
 
 /* Walks a mapping by its table. `place` is where the object was named, for what is missing. */
 void schema_apply(const struct schema *schema, struct report *report, const struct node *node,

@@ -129,6 +129,27 @@ static void check_limits(struct report *report, const struct tenant_draft *tenan
 	check_limit(report, tenant, "disk", disk_bytes, tenant->tenant.limit_disk_bytes, true);
 }
 
+static void check_balloons(struct report *report, const struct tenant_draft *tenant)
+{
+	for (size_t i = 0; i < tenant->vm_count; i++) {
+		const struct vm_draft *vm = &tenant->vms[i];
+		uint64_t most = vm->spec.memory_bytes - SPEC_MEMORY_MIN;
+		_cleanup_strbuf_ struct strbuf text = { 0 };
+
+		if (vm->spec.balloon_bytes <= most)
+			continue;
+		strbuf_puts(&text, "balloon: ");
+		scalar_print_size(vm->spec.balloon_bytes, &text);
+		strbuf_puts(&text, " of its ");
+		scalar_print_size(vm->spec.memory_bytes, &text);
+		strbuf_puts(&text, " leave the guest less than ");
+		scalar_print_size(SPEC_MEMORY_MIN, &text);
+		strbuf_puts(&text, " (at most ");
+		scalar_print_size(most, &text);
+		report_add(report, vm->balloon_mark, "%s)", strbuf_text(&text));
+	}
+}
+
 static void check_registries(struct report *report, const struct tenant_draft *tenant)
 {
 	if (tenant->tenant.registries.count == 0)
@@ -221,6 +242,7 @@ void validate(struct draft *draft, struct report *report)
 		size_t count = count_instances(report, tenant, &total);
 
 		check_limits(report, tenant);
+		check_balloons(report, tenant);
 		check_registries(report, tenant);
 		if (total <= FLEET_INSTANCES_MAX)
 			check_hostnames(report, tenant, count);

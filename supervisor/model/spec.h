@@ -21,6 +21,7 @@ enum {
 	SPEC_NAME_MAX = 32,	/* of a tenant's or a VM's name, [a-z0-9]([a-z0-9-]*[a-z0-9])? */
 	SPEC_ADDRESSES_MAX = 4, /* of each family, per instance */
 	SPEC_REPLICAS_MAX = 1000,
+	SPEC_MEMORY_MIN = 64 << 20, /* bytes; also what a balloon must leave to the guest */
 };
 
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NO };
@@ -41,7 +42,10 @@ struct spec {
 	char *image;
 	uint32_t cpus;
 	uint64_t memory_bytes;
-	uint64_t disk_bytes; /* of the copy-on-write layer */
+	uint64_t disk_bytes;	      /* of the copy-on-write layer */
+	uint64_t rate_disk_bandwidth; /* bytes a second; 0 = no limit */
+	uint32_t rate_disk_iops;      /* 0 = no limit */
+	uint64_t balloon_bytes;	      /* taken from the guest while it can spare them */
 	struct address_list addresses;
 	bool has_entrypoint; /* false: the image's; true with an empty list: none */
 	struct strv entrypoint;

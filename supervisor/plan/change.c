@@ -84,6 +84,29 @@ static void print_disk(const struct spec *spec, struct strbuf *out)
 	print_size(spec->disk_bytes, out);
 }
 
+static void print_rate_disk_bandwidth(const struct spec *spec, struct strbuf *out)
+{
+	if (!spec->rate_disk_bandwidth) {
+		strbuf_puts(out, "none");
+		return;
+	}
+	print_size(spec->rate_disk_bandwidth, out);
+	strbuf_puts(out, "/s");
+}
+
+static void print_rate_disk_iops(const struct spec *spec, struct strbuf *out)
+{
+	if (spec->rate_disk_iops)
+		strbuf_printf(out, "%u", spec->rate_disk_iops);
+	else
+		strbuf_puts(out, "none");
+}
+
+static void print_balloon(const struct spec *spec, struct strbuf *out)
+{
+	print_size(spec->balloon_bytes, out);
+}
+
 static void print_grace(const struct spec *spec, struct strbuf *out)
 {
 	print_duration(spec->stop_grace_ms, out);
@@ -123,6 +146,9 @@ static const struct {
 } special[] = {
 	{ "memory", "memory", print_memory },
 	{ "disk", "disk", print_disk },
+	{ "rate_disk_bandwidth", "rate.disk.bandwidth", print_rate_disk_bandwidth },
+	{ "rate_disk_iops", "rate.disk.iops", print_rate_disk_iops },
+	{ "balloon", "balloon", print_balloon },
 	{ "has_entrypoint", "entrypoint", print_entrypoint },
 	{ "entrypoint", "entrypoint", print_entrypoint },
 	{ "has_command", "command", print_command },
