@@ -202,9 +202,18 @@ static void on_gone(void *data, const struct vmm_exit *exit)
 		finish(instance);
 }
 
+static void on_refused(void *data, const struct error *why)
+{
+	struct instance *instance = data;
+
+	log_warning("%s: %s", instance->spec->name, why->text);
+	snprintf(instance->message, sizeof(instance->message), "%.255s", why->text);
+}
+
 const struct vmm_callbacks instance_vmm_callbacks = {
 	.channel = on_channel,
 	.gone = on_gone,
+	.refused = on_refused,
 };
 
 /* --- life ------------------------------------------------------------------------------------ */

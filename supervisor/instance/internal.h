@@ -68,6 +68,9 @@ char *instance_run_dir(const struct instance_context *context, uint32_t slot);
 
 uid_t instance_uid(const struct settings *settings, uint32_t slot);
 
+/* What the spec lets the VM take of its host, for its driver. */
+struct vmm_limits instance_limits(const struct spec *spec);
+
 /* --- prepare.c: from an image to a running VMM --- */
 
 int instance_prepare(struct instance *instance, struct error *err);

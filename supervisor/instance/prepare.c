@@ -59,6 +59,15 @@ uid_t instance_uid(const struct settings *settings, uint32_t slot)
 	return settings->uid_base + 2 + slot;
 }
 
+struct vmm_limits instance_limits(const struct spec *spec)
+{
+	return (struct vmm_limits){
+		.disk_bandwidth = spec->rate_disk_bandwidth,
+		.disk_iops = spec->rate_disk_iops,
+		.balloon_bytes = spec->balloon_bytes,
+	};
+}
+
 int instance_open_log(struct instance *instance, struct error *err)
 {
 	if (instance->log)
@@ -251,6 +260,7 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 		.disk_count = 2,
 		.tap_name = tap_name,
 		.tap_fd = parts->tap,
+		.limits = instance_limits(spec),
 		.console_fd = parts->console,
 	};
 
