@@ -128,6 +128,15 @@ $(BUILD)/stoker-init: $(INIT_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(MUSLCC) -static -s -Wl,--gc-sections -o $@ $^
 
+# For guests of the other machine, where musl has no cross compiler in Debian.
+CROSS_aarch64 ?= aarch64-linux-gnu-gcc
+
+$(BUILD)/aarch64/stoker-init: $(INIT_SRC) $(wildcard guest-init/*.h)
+	$(call say,CROSS,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CROSS_aarch64) $(filter-out -MMD -MP -idirafter /usr/include%,$(INIT_CFLAGS)) \
+		-static -s -Wl,--gc-sections -o $@ $(INIT_SRC)
+
 # --- tests -------------------------------------------------------------------------------------
 
 check: deps
@@ -172,7 +181,7 @@ check-unit: all $(UNIT) check-law check-format
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) -Q --exec tests/run-one \
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
-check-system: all $(UNIT) $(SYSTEM)
+check-system: all $(UNIT) $(SYSTEM) $(BUILD)/aarch64/stoker-init
 	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
 
@@ -225,4 +234,4 @@ uninstall:
 clean:
 	rm -rf build build-asan build-fuzz
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)

@@ -7,8 +7,7 @@ set -eu
 
 build="gcc make libc6-dev clang bpftool libbpf-dev libmnl-dev libev-dev libyaml-dev libinih-dev
 libcurl4-openssl-dev libarchive-dev libsquashfs-dev libisal-dev libzstd-dev liblz4-dev liblzma-dev
-zlib1g-dev libext2fs-dev libbz2-dev libjansson-dev libseccomp-dev libssl-dev
-musl-tools"
+zlib1g-dev libbz2-dev libext2fs-dev libjansson-dev libseccomp-dev libssl-dev musl-tools"
 
 run="qemu-system-x86 nftables iproute2 ca-certificates"
 
@@ -18,7 +17,11 @@ test="clang-format libcmocka-dev valgrind mandoc perl git curl busybox-static sq
 skopeo docker-registry e2fsprogs attr libcap2-bin procps openssl zstd"
 
 case $(dpkg --print-architecture) in
-amd64) run="$run linux-image-cloud-amd64" ;;
+amd64)
+	run="$run linux-image-cloud-amd64"
+	# for guests of the other machine
+	test="$test qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross kmod"
+	;;
 arm64) run="qemu-system-arm nftables iproute2 linux-image-cloud-arm64" ;;
 esac
 

@@ -3,10 +3,18 @@
 # Boots real guests under QEMU without hardware help, with Debian's kernel and a busybox image, and
 # hears them over the real channel code (guest_driver.c): what stoker-init makes of image and manifest,
 # logs, syslog, peers, a host that comes back, stops, reports. In a network namespace of its own.
+#
+# GUEST_MACHINE=aarch64 boots guests of that machine, with GUEST_ROOT as the place of their kernel and
+# busybox (arm64-guest.t); GUEST_KERNEL=PATH a kernel of one's own; GUEST_BOOT_CONSOLE=1 shows the end
+# of what was on the consoles.
 cd "$(dirname "$0")/../.." || exit 1
 [ "$(id -u)" -eq 0 ] || { echo "1..0 # SKIP needs root"; exit 0; }
 [ "$(uname -m)" = x86_64 ] || { echo "1..0 # SKIP boots x86_64 guests"; exit 0; }
-: "${STOKER_BUILD:=$PWD/build}"
+: "${STOKER_BUILD:=$PWD/build}" "${GUEST_ROOT:=}"
+case ${GUEST_MACHINE:=x86_64} in
+aarch64) init=$STOKER_BUILD/aarch64/stoker-init busybox=$GUEST_ROOT/bin/busybox ;;
+*) init=$STOKER_BUILD/stoker-init busybox=$(command -v busybox) ;;
+esac
 
 if [ -z "${GUEST_BOOT_INSIDE-}" ]; then
 	export GUEST_BOOT_INSIDE=1
@@ -20,7 +28,7 @@ trap 'exit 143' TERM INT
 make_image() {
 	image=$work/image
 	mkdir -p "$image/bin" "$image/etc" "$image/home/app" "$image/run" "$image/tmp"
-	cp "$(command -v busybox)" "$image/bin/busybox"
+	cp "$busybox" "$image/bin/busybox" || return 1
 	for applet in $(busybox --list); do
 		[ "$applet" = busybox ] || ln -s busybox "$image/bin/$applet"
 	done
@@ -58,9 +66,9 @@ make_net() {
 }
 
 make_image && make_disks && make_net || { echo "Bail out! cannot prepare the test"; exit 1; }
-cp "$STOKER_BUILD/stoker-init" "$work/stoker-init"
+cp "$init" "$work/stoker-init"
 # An argument names the one test to run.
-"$STOKER_BUILD/tests/guest_driver" "$work" "$@"
+"$STOKER_BUILD/tests/guest_driver" -m "$GUEST_MACHINE" -r "$GUEST_ROOT" -k "${GUEST_KERNEL:-auto}" "$work" "$@"
 result=$?
 
 # A clean end leaves nothing for the journal to replay.

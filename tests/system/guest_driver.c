@@ -3,8 +3,12 @@
  * The host's end of guest-boot.t: boots guests under QEMU (TCG) with the real initramfs and channel
  * code and says in TAP what it saw. Argument: the directory that guest-boot.t prepared (base.sqfs,
  * upper1.ext4 ..., stoker-init). eth0's tap is tap0, in the network namespace it is started in.
+ *
+ * -m aarch64 boots guests of that machine instead of x86_64; -r ROOT looks for the installed kernel
+ * below ROOT; -k takes a kernel of one's own.
  */
 #include <endian.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -16,7 +20,6 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -26,15 +29,16 @@
 #include "guest/initramfs.h"
 #include "loop/child.h"
 #include "vmm/kernel.h"
+#include "vmm/tsc.h"
 
 enum { BOOT_S = 60, STEP_S = 30, TURN_MS = 200 };
 
 struct host {
 	struct loop *loop;
 	const char *dir;
+	enum machine machine;
 	struct kernel kernel;
 	char *base; /* the cached initramfs segment */
-	unsigned tsc_khz;
 	int tests, failed;
 };
 
@@ -180,21 +184,6 @@ static bool has_printed(const struct guest *guest, const void *text)
 
 /* --- booting -------------------------------------------------------------------------------- */
 
-static unsigned measure_tsc_khz(void)
-{
-	struct timespec start, now;
-	uint64_t first, elapsed_ns;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &start);
-	first = __rdtsc();
-	do {
-		clock_gettime(CLOCK_MONOTONIC_RAW, &now);
-		elapsed_ns = (uint64_t)(now.tv_sec - start.tv_sec) * 1000000000 +
-			     (uint64_t)now.tv_nsec - (uint64_t)start.tv_nsec;
-	} while (elapsed_ns < 200000000);
-	return (unsigned)((__rdtsc() - first) * 1000000 / elapsed_ns);
-}
-
 static void image_says(struct guest *guest, enum config_tag tag, const char *text)
 {
 	struct config_entry entry = { htole32(tag), htole32((uint32_t)strlen(text)) };
@@ -223,23 +212,44 @@ static char *write_initrd(struct guest *guest)
 	return path;
 }
 
+static void add_machine(const struct host *host, struct strv *argv)
+{
+	static const char common[] = "quiet panic=-1";
+	static const char *const x86_64[] = { "/usr/bin/qemu-system-x86_64",
+					      "-M",
+					      "microvm,acpi=on,pit=off,pic=off,rtc=on,"
+					      "x-option-roms=off,auto-kernel-cmdline=off",
+					      "-cpu",
+					      "max",
+					      NULL };
+	/* pauth-impdef: the architecture's own pointer authentication is slow to emulate. */
+	static const char *const aarch64[] = { "/usr/bin/qemu-system-aarch64", "-M",
+					       "virt,gic-version=3",	       "-cpu",
+					       "max,pauth-impdef=on",	       "-global",
+					       "virtio-mmio.force-legacy=off", NULL };
+
+	for (const char *const *word = host->machine == MACHINE_AARCH64 ? aarch64 : x86_64; *word;
+	     word++)
+		strv_add(argv, *word);
+	strv_add(argv, "-append");
+	if (host->machine == MACHINE_AARCH64)
+		strv_addf(argv, "console=ttyAMA0 %s", common);
+	else
+		strv_addf(argv, "console=ttyS0 %s reboot=t tsc_early_khz=%" PRIu64 " tsc=reliable",
+			  common, tsc_khz());
+}
+
 static void make_command(struct guest *guest, const char *upper, struct strv *argv)
 {
 	const char *dir = guest->host->dir;
 	_cleanup_free_ char *initrd = write_initrd(guest);
-	static const char *const fixed[] = { "/usr/bin/qemu-system-x86_64",
-					     "-nodefaults",
+	static const char *const fixed[] = { "-nodefaults",
 					     "-no-user-config",
 					     "-display",
 					     "none",
 					     "-no-reboot",
-					     "-M",
-					     "microvm,acpi=on,pit=off,pic=off,rtc=on,"
-					     "x-option-roms=off,auto-kernel-cmdline=off",
 					     "-accel",
 					     "tcg,tb-size=32",
-					     "-cpu",
-					     "max",
 					     "-m",
 					     "160M",
 					     "-smp",
@@ -259,15 +269,13 @@ static void make_command(struct guest *guest, const char *upper, struct strv *ar
 					     "-device",
 					     "virtio-blk-device,drive=d1,serial=upper" };
 
+	add_machine(guest->host, argv);
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
 		strv_add(argv, fixed[i]);
 	strv_add(argv, "-kernel");
 	strv_add(argv, guest->host->kernel.path);
 	strv_add(argv, "-initrd");
 	strv_add(argv, initrd);
-	strv_add(argv, "-append");
-	strv_addf(argv, "console=ttyS0 quiet panic=-1 reboot=t tsc_early_khz=%u tsc=reliable",
-		  guest->host->tsc_khz);
 	strv_add(argv, "-drive");
 	strv_addf(argv, "id=d0,file=%s/base.sqfs,format=raw,if=none,readonly=on", dir);
 	strv_add(argv, "-drive");
@@ -559,6 +567,59 @@ static void test_memory(struct host *host)
 	guest_free(&guest);
 }
 
+static void usage(void)
+{
+	fputs("usage: guest_driver [-m MACHINE] [-r ROOT] [-k KERNEL] DIRECTORY [TEST] "
+	      "(see guest-boot.t)\n",
+	      stderr);
+	exit(2);
+}
+
+static enum machine machine_named(const char *name)
+{
+	if (!strcmp(name, "aarch64"))
+		return MACHINE_AARCH64;
+	if (strcmp(name, "x86_64"))
+		usage();
+	return MACHINE_X86_64;
+}
+
+/* What is booted, from the options; the arguments that are left begin at optind. */
+static void read_options(int argc, char **argv, struct host *host, const char **root,
+			 const char **kernel)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "m:r:k:")) != -1) {
+		if (option == 'm')
+			host->machine = machine_named(optarg);
+		else if (option == 'r')
+			*root = optarg;
+		else if (option == 'k')
+			*kernel = optarg;
+		else
+			usage();
+	}
+	if (argc - optind < 1 || argc - optind > 2)
+		usage();
+	host->dir = argv[optind];
+}
+
+static void prepare(struct host *host, const char *root, const char *kernel)
+{
+	_cleanup_free_ char *init = xasprintf("%s/stoker-init", host->dir);
+	_cleanup_free_ char *boot_dir = xasprintf("%s/boot", root);
+	_cleanup_free_ char *modules_dir = xasprintf("%s/lib/modules", root);
+	struct error err;
+
+	host->loop = loop_new(&err);
+	if (!host->loop ||
+	    kernel_resolve(kernel, host->machine, host->dir, boot_dir, modules_dir, &host->kernel,
+			   &err) < 0 ||
+	    initramfs_base(init, &host->kernel.modules, host->dir, &host->base, &err) < 0)
+		bail(&err);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -568,26 +629,16 @@ int main(int argc, char **argv)
 		      { "image", test_image },
 		      { "missing", test_missing },
 		      { "memory", test_memory } };
-	struct host host = { .tsc_khz = measure_tsc_khz() };
-	_cleanup_free_ char *init = NULL;
-	struct error err;
+	struct host host = { .machine = MACHINE_X86_64 };
+	const char *root = "", *kernel = "auto", *only;
 
-	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: guest_driver DIRECTORY [TEST] (see guest-boot.t)\n");
-		return 2;
-	}
+	read_options(argc, argv, &host, &root, &kernel);
+	only = argv[optind + 1];
 	/* Whoever kills the shell ends the driver, and that ends QEMU (child_spawn). */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	host.dir = argv[1];
-	init = xasprintf("%s/stoker-init", host.dir);
-	host.loop = loop_new(&err);
-	if (!host.loop ||
-	    kernel_resolve("auto", MACHINE_HOST, host.dir, "/boot", "/lib/modules", &host.kernel,
-			   &err) < 0 ||
-	    initramfs_base(init, &host.kernel.modules, host.dir, &host.base, &err) < 0)
-		bail(&err);
+	prepare(&host, root, kernel);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
-		if (argc == 2 || !strcmp(argv[2], tests[i].name))
+		if (!only || !strcmp(only, tests[i].name))
 			tests[i].run(&host);
 	printf("1..%d\n", host.tests);
 	kernel_reset(&host.kernel);
