@@ -34,6 +34,9 @@ lib_host() {
 	in_host ip addr add fd00:ffff::1/64 dev uplink nodad
 	mkdir "$work/libexec"
 	ln -s "$STOKER_BUILD/stoker-image" "$STOKER_BUILD/stoker-init" "$work/libexec/"
+	# VMs have limits where the test's own host could set them.
+	cgroup=none
+	[ ! -e /sys/fs/cgroup/cgroup.controllers ] || cgroup=/$netns
 	cat >"$ini" <<-EOF
 		[paths]
 		fleet_dir = $fleet
@@ -47,6 +50,8 @@ lib_host() {
 		uid_count = 1000
 		[image]
 		insecure_registries = localhost:5000
+		[cgroup]
+		parent = $cgroup
 		[vm]
 		boot_timeout = ${STOKER_BOOT_TIMEOUT:-90s}
 	EOF
@@ -165,6 +170,8 @@ lib_clean() {
 		pid=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$record")
 		[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null
 	done
+	[ "$cgroup" = none ] ||
+		find "/sys/fs/cgroup$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
 	umount "$work/bpf" "$run" 2>/dev/null
 	ip netns del "$netns" 2>/dev/null
 	rm -rf "$work"
@@ -187,6 +194,7 @@ look_behind() {
 	find "$work/bpf" -type f ! -name '*.debug' | sed 's/^/pin /'
 	in_host nft list tables 2>/dev/null | grep stoker
 	find "$run/vm" -mindepth 1 2>/dev/null
+	find "/sys/fs/cgroup$cgroup" -mindepth 1 -type d 2>/dev/null
 	find "$work/state/disks" -type f 2>/dev/null
 	find /proc -maxdepth 1 -name '[0-9]*' -printf '%U %p\n' 2>/dev/null |
 		awk -v low="$1" '$1 >= low && $1 < low + 1000 { print "process", $2 }'

@@ -26,6 +26,7 @@ struct instance_context {
 	const struct settings *settings;
 	struct net *net;
 	struct image_store *images;
+	const struct cgroup *cgroup; /* where VMs get their limits of the host */
 	struct boot *boot;
 	/* The phase or its reason changed. */
 	void (*changed)(void *data, struct instance *instance);

@@ -261,6 +261,7 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 		.tap_name = tap_name,
 		.tap_fd = parts->tap,
 		.limits = instance_limits(spec),
+		.cgroup = context->cgroup,
 		.console_fd = parts->console,
 	};
 

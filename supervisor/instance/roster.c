@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "instance/instance.h"
 #include "instance/logfile.h"
+#include "vmm/cgroup.h"
 
 struct roster {
 	struct loop *loop; /* borrowed, as is the next */
@@ -26,6 +27,7 @@ struct roster {
 	void *data;
 	struct net *net; /* owned, as is all below */
 	struct image_store *images;
+	struct cgroup *cgroup;
 	struct boot *boot;
 	struct instance_context context;
 	struct instance **instances; /* sorted by spec_order */
@@ -262,7 +264,17 @@ static int adopt_all(struct roster *roster, struct error *err)
 	closedir(dir);
 	if (result < 0)
 		return -1;
+	cgroup_sweep(roster->cgroup);
 	return net_sweep(roster->net, &taps, err);
+}
+
+static int open_cgroup(struct roster *roster, struct error *err)
+{
+	if (cgroup_open("", roster->settings, &roster->cgroup, err) < 0)
+		return -1;
+	if (cgroup_problem(roster->cgroup))
+		log_warning("%s", cgroup_problem(roster->cgroup));
+	return 0;
 }
 
 int roster_open(struct loop *loop, const struct settings *settings, roster_fn *changed, void *data,
@@ -276,7 +288,7 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 	roster->data = data;
 	roster->slots = xcalloc(settings->uid_count, 1);
 	roster->boot = boot_new(settings);
-	if (net_open(settings, &roster->net, err) < 0 ||
+	if (open_cgroup(roster, err) < 0 || net_open(settings, &roster->net, err) < 0 ||
 	    image_store_open(loop, settings, &roster->images, err) < 0) {
 		roster_close(roster);
 		return -1;
@@ -286,6 +298,7 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 		.settings = settings,
 		.net = roster->net,
 		.images = roster->images,
+		.cgroup = roster->cgroup,
 		.boot = roster->boot,
 		.changed = on_changed,
 		.released = on_released,
@@ -319,6 +332,7 @@ struct roster *roster_close(struct roster *roster)
 		log_warning("%s", err.text);
 	if (roster->net)
 		net_close(roster->net);
+	cgroup_close(roster->cgroup);
 	boot_free(roster->boot);
 	free(roster->instances);
 	free(roster->released);

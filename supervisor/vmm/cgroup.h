@@ -65,6 +65,10 @@ int cgroup_leaf_join(const struct cgroup_leaf *leaf, struct error *err);
 int cgroup_leaf_limit_io(const struct cgroup_leaf *leaf, dev_t device, uint64_t bandwidth,
 			 uint64_t iops, struct error *err);
 
+/* The same for the file system that holds settings->state_dir, and with it the guests' disks. */
+int cgroup_leaf_limit_disks(const struct cgroup_leaf *leaf, const struct settings *settings,
+			    const struct vmm_limits *limits, struct error *err);
+
 /* SIGKILL to whatever runs in it. */
 void cgroup_leaf_kill(const struct cgroup_leaf *leaf);
 

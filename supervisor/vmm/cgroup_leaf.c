@@ -289,6 +289,19 @@ int cgroup_leaf_limit_io(const struct cgroup_leaf *leaf, dev_t device, uint64_t 
 	return put_if_there(leaf->path, "io.max", strbuf_text(&line), err);
 }
 
+int cgroup_leaf_limit_disks(const struct cgroup_leaf *leaf, const struct settings *settings,
+			    const struct vmm_limits *limits, struct error *err)
+{
+	struct stat st;
+
+	if (!leaf)
+		return 0;
+	if (stat(settings->state_dir, &st) < 0)
+		return error_errno(err, errno, "%s: cannot inspect", settings->state_dir);
+	return cgroup_leaf_limit_io(leaf, st.st_dev, limits->disk_bandwidth, limits->disk_iops,
+				    err);
+}
+
 /* --- the end --------------------------------------------------------------------------------- */
 
 void cgroup_leaf_kill(const struct cgroup_leaf *leaf)

@@ -209,6 +209,10 @@ int jail_enter(void *data, struct error *err)
 	/* uid 0 in a jail is root with fewer mounts. */
 	if (jail->uid == 0)
 		return error_set(err, "a VMM must not run as uid 0");
+	/* The first step: whatever it makes below is charged to it, and its cgroup namespace begins
+	 * there. */
+	if (cgroup_leaf_join(jail->leaf, err))
+		return -1;
 	umask(022); /* of the directories of the new root */
 	if (leave_namespaces(err) || build_root(jail, err) || enter_root(jail->mount_dir, err) ||
 	    set_limits(err))

@@ -10,10 +10,12 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "vmm/cgroup.h"
 
 struct jail {
-	uid_t uid;	     /* user and group id of the process; no other VM's */
-	const char *program; /* real path, the same inside */
+	const struct cgroup_leaf *leaf; /* NULL: none */
+	uid_t uid;			/* user and group id of the process; no other VM's */
+	const char *program;		/* real path, the same inside */
 	const char
 		*mount_dir; /* any directory: the new root is mounted there, unseen by the host */
 	bool needs_kvm;	    /* a /dev/kvm of its own */

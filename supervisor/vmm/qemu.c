@@ -20,7 +20,9 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "host/probe.h"
+#include "vmm/cgroup.h"
 #include "vmm/console.h"
 #include "vmm/jail.h"
 #include "vmm/qemu_args.h"
@@ -29,15 +31,29 @@
 #define CHANNEL_SOCKET "channel.sock"
 #define CONSOLE_FIFO   "console.fifo"
 
+/* What QEMU needs beside the guest's memory: measured with QEMU 7.2 as what its group held and
+ * could not give back, doubled. Translated code (tb-size) and its tables are most of what TCG adds.
+ */
+enum {
+	MIB = 1 << 20,
+	OWN_MEMORY_TCG = 128 * MIB,
+	OWN_MEMORY_KVM = 64 * MIB,
+	OWN_MEMORY_CPU = 2 * MIB, /* for each of the guest's CPUs: stack, registers, jump cache */
+	PAGE_TABLES = 64, /* that part of the guest's memory: its page tables and KVM's, 1/512 each,
+			   * and KVM's reverse map */
+	OWN_THREADS_MAX = 72, /* main loop, RCU, up to 64 for the disks (util/thread-pool.c) */
+};
+
 struct vmm {
 	struct loop *loop;		       /* borrowed */
 	const struct vmm_callbacks *callbacks; /* borrowed */
 	void *data;
-	struct child *child;	 /* owned; NULL when gone */
-	struct qmp *qmp;	 /* owned */
-	struct console *console; /* owned */
-	struct watch *announce;	 /* owned; until the channel was handed over */
-	int channel_fd;		 /* owned until then */
+	struct child *child;	  /* owned; NULL when gone */
+	struct cgroup_leaf *leaf; /* owned; NULL: no limits of the host, or gone */
+	struct qmp *qmp;	  /* owned */
+	struct console *console;  /* owned */
+	struct watch *announce;	  /* owned; until the channel was handed over */
+	int channel_fd;		  /* owned until then */
 	bool kvm;
 	bool killed;
 	pid_t pid;
@@ -176,12 +192,16 @@ static void on_exit_of_child(struct child *child, const struct child_exit *ended
 	struct vmm *vmm = data;
 	const struct qmp_record *said = qmp_drain(vmm->qmp);
 	struct vmm_exit exit;
+	struct error err;
 
 	console_drain(vmm->console);
 	qemu_classify(said, ended, vmm->killed, &exit);
+	cgroup_leaf_blame(vmm->leaf, &exit);
 	if (exit.reason == REASON_VMM_CRASHED && !said->ready && ended->known && !ended->signaled)
 		add_start_failure(vmm, &exit);
 	vmm->child = child_free(child);
+	if (cgroup_leaf_remove(take_ptr(vmm->leaf), &err))
+		log_warning("%s", err.text);
 	vmm->callbacks->gone(vmm->data, &exit); /* may have freed vmm */
 }
 
@@ -195,6 +215,7 @@ static struct vmm *qemu_free(struct vmm *vmm)
 	qmp_free(vmm->qmp);
 	console_free(vmm->console);
 	child_free(vmm->child);
+	cgroup_leaf_free(vmm->leaf);
 	if (vmm->channel_fd >= 0)
 		close(vmm->channel_fd);
 	free(vmm);
@@ -263,6 +284,7 @@ static int spawn(struct vmm *vmm, const struct vmm_config *config, const struct 
 		.uid = config->uid,
 		.program = parts->program,
 		.mount_dir = config->run_dir,
+		.leaf = vmm->leaf,
 		.needs_kvm = parts->kvm,
 	};
 	struct child_options options = { .setup = jail_enter, .setup_data = &jail };
@@ -272,6 +294,28 @@ static int spawn(struct vmm *vmm, const struct vmm_config *config, const struct 
 	options.fds = args.fds;
 	options.fd_count = args.fd_count;
 	return child_spawn(vmm->loop, &options, on_exit_of_child, vmm, &vmm->child, err);
+}
+
+static uint64_t memory_with_own(uint64_t guest, uint32_t cpus, bool kvm)
+{
+	return guest + guest / PAGE_TABLES + (kvm ? OWN_MEMORY_KVM : OWN_MEMORY_TCG) +
+	       (uint64_t)cpus * OWN_MEMORY_CPU;
+}
+
+static int make_leaf(struct vmm *vmm, const struct settings *settings,
+		     const struct vmm_config *config, struct error *err)
+{
+	struct cgroup_limits limits = {
+		.tenant = config->tenant,
+		.id = config->id,
+		.memory_bytes = memory_with_own(config->memory_bytes, config->cpus, vmm->kvm),
+		.cpus = config->cpus,
+		.threads_max = config->cpus + OWN_THREADS_MAX,
+	};
+
+	if (cgroup_leaf_make(config->cgroup, &limits, &vmm->leaf, err))
+		return -1;
+	return cgroup_leaf_limit_disks(vmm->leaf, settings, &config->limits, err);
 }
 
 static int start_in(struct vmm *vmm, const struct settings *settings,
@@ -290,7 +334,8 @@ static int start_in(struct vmm *vmm, const struct settings *settings,
 	    listen_at(config->run_dir_fd, CHANNEL_SOCKET, &channel_fd, err) ||
 	    console_make(config->run_dir_fd, CONSOLE_FIFO, &console_read_fd, &console_write_fd,
 			 err) ||
-	    watch_vm(vmm, config->run_dir_fd, console_read_fd, config->console_fd, err))
+	    watch_vm(vmm, config->run_dir_fd, console_read_fd, config->console_fd, err) ||
+	    make_leaf(vmm, settings, config, err))
 		return -1;
 	parts = (struct qemu_parts){
 		.program = program,
@@ -310,6 +355,7 @@ static int qemu_start(struct loop *loop, const struct settings *settings,
 	struct vmm *vmm = vmm_new(loop, use_kvm(settings), callbacks, data);
 
 	if (start_in(vmm, settings, config, err)) {
+		cgroup_leaf_remove(take_ptr(vmm->leaf), NULL);
 		remove_from(config->run_dir_fd);
 		return error_wrap(err, "start QEMU");
 	}
@@ -331,6 +377,7 @@ static int qemu_adopt(struct loop *loop, const struct settings *settings, const 
 	    console_reopen(run_dir_fd, CONSOLE_FIFO, &fifo_fd, err) ||
 	    watch_vm(vmm, run_dir_fd, fifo_fd, console_fd, err))
 		return error_wrap(err, "adopt '%s' from %s", name, run_dir);
+	vmm->leaf = cgroup_leaf_find("", name, pid);
 	note_process(vmm);
 	*ret = take_ptr(vmm);
 	return 0;
@@ -341,6 +388,7 @@ static void qemu_kill(struct vmm *vmm)
 	vmm->killed = true;
 	if (vmm->child)
 		child_kill(vmm->child, SIGKILL);
+	cgroup_leaf_kill(vmm->leaf);
 }
 
 static pid_t qemu_pid(const struct vmm *vmm)

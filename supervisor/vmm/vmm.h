@@ -36,6 +36,8 @@ struct vmm_limits {
 	uint64_t balloon_bytes; /* taken from the guest; it takes them back before it runs out */
 };
 
+struct cgroup;
+
 /* Borrowed for the duration of the call. Descriptors stay the caller's. */
 struct vmm_config {
 	const char *name;    /* of the instance, for messages */
@@ -54,6 +56,7 @@ struct vmm_config {
 	int tap_fd; /* IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; -1: no network */
 	uint8_t mac[6];
 	struct vmm_limits limits;
+	const struct cgroup *cgroup; /* where its limits of the host are set; NULL: nowhere */
 	int console_fd; /* O_RDWR | O_APPEND file for the serial console and the VMM's own messages;
 			 * the driver keeps its newest 128 to 256 KiB. Kept open (duplicated). */
 };
