@@ -31,6 +31,7 @@ struct config {
 	struct list hosts, dns;
 	char *peers;
 	struct list tmpfs;
+	struct list disks; /* none: they have serials */
 	bool read_only;
 	struct list modules;
 };

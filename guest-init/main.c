@@ -67,6 +67,7 @@ struct init {
 	int fds[SOURCE_COUNT]; /* -1: closed; the channel's is its own */
 	bool logs_paused;
 	bool killed; /* SIGKILL was ours */
+	bool ends_by_reset;
 	enum phase phase;
 	uint64_t deadline_ms; /* of the phase; UINT64_MAX: none */
 };
@@ -126,6 +127,23 @@ static int load_config(struct config *config, struct failure *why)
 	return result;
 }
 
+static bool command_line_has(const char *word)
+{
+	char text[2049] = ""; /* COMMAND_LINE_SIZE of x86 and arm64 is 2048 */
+	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	char *rest = text;
+
+	if (fd < 0)
+		return false;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	for (char *each = strsep(&rest, " \n"); each; each = strsep(&rest, " \n"))
+		if (!strcmp(each, word))
+			return true;
+	return false;
+}
+
 /* Without a console the kernel leaves 0 to 2 closed, and a pipe must not take their place. */
 static void fill_standard_descriptors(void)
 {
@@ -144,12 +162,13 @@ static int build_world(struct init *init, struct failure *why)
 
 	if (mounts_early(why) < 0)
 		return -1;
+	init->ends_by_reset = command_line_has("reboot=k");
 	fill_standard_descriptors();
 	/* Modules first of all: without them there is no channel to complain on. */
 	if (load_file("/stoker/modules", CONFIG_FROM_BASE, config, why) < 0 ||
 	    mounts_load_modules(&config->modules, why) < 0 || load_config(config, why) < 0)
 		return -1;
-	if (mounts_root(&init->mounts, why) < 0 || mounts_system(config, why) < 0 ||
+	if (mounts_root(&init->mounts, &config->disks, why) < 0 || mounts_system(config, why) < 0 ||
 	    network_up(config, why) < 0 || names_write(init->mounts.root, config, why) < 0 ||
 	    service_make_working_dir(config, why) < 0)
 		return -1;
@@ -455,14 +474,12 @@ static void start(struct init *init)
 	enter_phase(init, PHASE_DRAINING, 0);
 }
 
-/* Firecracker on x86 ends with a reset, not with a power-off. */
+/* Firecracker on x86 ends with a reset, not with a power-off: the host says so by how the kernel is
+ * to reset. */
 static void power_off(const struct init *init)
 {
-#if defined(__x86_64__)
-	if (init->channel.backend == BACKEND_VSOCK)
+	if (init->ends_by_reset)
 		reboot(RB_AUTOBOOT);
-#endif
-	(void)init;
 	reboot(RB_POWER_OFF);
 	reboot(RB_AUTOBOOT);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mounts. The host names its disks by serial number because the kernel's names depend on the order
- * of discovery. The layers are mounted, covered by the overlay and detached again, so that the
+ * Mounts. The host names its disks by serial number, because the kernel's names depend on the order
+ * of discovery; Firecracker sets serials of its own, and there that order is the one it was told
+ * the disks in. The layers are mounted, covered by the overlay and detached again, so that the
  * workload finds only the result; a descriptor keeps the writable layer reachable for the end.
  */
 #include "guest-init/mounts.h"
@@ -92,7 +93,7 @@ static bool serial_is(const char *disk, const char *serial)
 	return sysfs_text_is(path, serial);
 }
 
-static bool look_for_disk(const char *serial, char device[64])
+static bool look_by_serial(const char *serial, char device[64])
 {
 	DIR *dir = opendir("/sys/block");
 	const struct dirent *entry;
@@ -110,28 +111,46 @@ static bool look_for_disk(const char *serial, char device[64])
 	return found;
 }
 
+static bool look_by_order(const char *name, const struct list *order, char device[64])
+{
+	for (size_t i = 0; i < order->count && i < 26; i++) {
+		if (strcmp(order->items[i], name) != 0)
+			continue;
+		snprintf(device, 64, "/dev/vd%c", (char)('a' + i));
+		return access(device, F_OK) == 0;
+	}
+	return false;
+}
+
 /* Discovery may still be going on. */
-static int find_disk(const char *serial, char device[64], struct failure *why)
+static int find_disk(const char *name, const struct list *order, char device[64],
+		     struct failure *why)
 {
 	const struct timespec pause = { .tv_nsec = DISK_POLL_MS * 1000000L };
 
 	for (int waited = 0; waited < DISK_WAIT_MS; waited += DISK_POLL_MS) {
-		if (look_for_disk(serial, device))
+		if (order->count ? look_by_order(name, order, device)
+				 : look_by_serial(name, device))
 			return 0;
 		nanosleep(&pause, NULL);
 	}
-	return failure_set(why, "no disk with serial '%s'", serial);
+	return failure_set(why, "no disk '%s'", name);
 }
 
-static int mount_disk(const char *serial, const char *type, const char *target, unsigned long flags,
-		      struct failure *why)
+struct disk {
+	const char *name, *type, *target;
+	unsigned long flags;
+};
+
+static int mount_disk(const struct disk *disk, const struct list *order, struct failure *why)
 {
 	char device[64];
 
-	if (find_disk(serial, device, why) < 0)
+	if (find_disk(disk->name, order, device, why) < 0)
 		return -1;
-	if (mount(device, target, type, flags, NULL) < 0)
-		return failure_set(why, "mount disk '%s' (%s): %s", serial, type, strerror(errno));
+	if (mount(device, disk->target, disk->type, disk->flags, NULL) < 0)
+		return failure_set(why, "mount disk '%s' (%s): %s", disk->name, disk->type,
+				   strerror(errno));
 	return 0;
 }
 
@@ -195,10 +214,12 @@ static int switch_root(struct failure *why)
 	return 0;
 }
 
-int mounts_root(struct mounts *mounts, struct failure *why)
+int mounts_root(struct mounts *mounts, const struct list *order, struct failure *why)
 {
-	if (mount_disk("base", "squashfs", "/base", MS_RDONLY | MS_NODEV, why) < 0 ||
-	    mount_disk("upper", "ext4", "/upper", MS_NODEV | MS_NOATIME, why) < 0 ||
+	static const struct disk base = { "base", "squashfs", "/base", MS_RDONLY | MS_NODEV };
+	static const struct disk upper = { "upper", "ext4", "/upper", MS_NODEV | MS_NOATIME };
+
+	if (mount_disk(&base, order, why) < 0 || mount_disk(&upper, order, why) < 0 ||
 	    make_layer(why) < 0)
 		return -1;
 	mounts->upper = open("/upper", O_PATH | O_CLOEXEC);

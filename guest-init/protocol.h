@@ -49,6 +49,7 @@ enum config_tag {
 	CONFIG_TMPFS,	    /* a mount point */
 	CONFIG_READ_ONLY,   /* empty: the workload's root is read-only */
 	CONFIG_PEERS,	    /* lines for /etc/hosts, until FRAME_HOSTS replaces them */
+	CONFIG_DISK,	    /* "base": of a VMM that sets no serials, the disks in their order */
 
 	/* Only in /stoker/modules, which lies beside the modules in the cached segment. */
 	CONFIG_MODULE = 64, /* a path in the initramfs, in the order to load */

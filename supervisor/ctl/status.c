@@ -191,6 +191,7 @@ static void print_instance(const json_t *instance)
 	print_member("mac", json_string_or(instance, "mac", ""));
 	print_member("tap", json_string_or(instance, "tap", ""));
 	print_member("vmm", json_string_or(instance, "vmm", ""));
+	print_member("chosen as", json_string_or(instance, "vmm_why", ""));
 	print_number("pid", instance, "pid", NULL);
 	print_list("labels", json_object_get(instance, "labels"));
 	print_number("log lost", instance, "log_dropped_bytes", print_bytes);

@@ -227,6 +227,8 @@ static int build_config(const struct guest_config *config, struct strbuf *out, s
 	config_add_text(out, CONFIG_STOP_SIGNAL, spec->stop_signal);
 	config_add_text(out, CONFIG_HOSTNAME, spec->hostname);
 	config_add_list(out, CONFIG_TMPFS, &spec->tmpfs);
+	if (config->disks)
+		config_add_list(out, CONFIG_DISK, config->disks);
 	if (spec->read_only)
 		config_add(out, CONFIG_READ_ONLY, NULL, 0);
 	add_network(out, config);

@@ -15,35 +15,37 @@
 #include "base/fs.h"
 #include "instance/internal.h"
 
-static int find_driver(const char *name, const struct vmm_driver **ret, struct error *err)
-{
-	static const struct vmm_driver *const drivers[] = { &vmm_qemu };
-
-	for (size_t i = 0; i < sizeof(drivers) / sizeof(*drivers); i++)
-		if (strcmp(drivers[i]->name, name) == 0) {
-			*ret = drivers[i];
-			return 0;
-		}
-	return error_set(err, "driver '%s' is unknown to this version", name);
-}
-
 static int adopt_vmm(struct instance *instance, const char *run_dir, const struct record *record,
 		     struct error *err)
 {
 	const struct instance_context *context = instance->context;
 	_cleanup_close_ int directory = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_ int console = -1;
+	char id[16];
+	struct vmm_config config = {
+		.name = instance->spec->name,
+		.tenant = instance->spec->tenant,
+		.id = id,
+		.run_dir_fd = directory,
+		.run_dir = run_dir,
+		.uid = instance_uid(context->settings, instance->slot),
+		.disks = { { .serial = "base", .read_only = true }, { .serial = "upper" } },
+		.disk_count = 2,
+	};
 
+	instance_tap_name(instance->slot, id);
 	if (directory < 0)
 		return error_errno(err, errno, "%s: cannot open", run_dir);
 	console = openat(directory, "console.log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (console < 0)
 		return error_errno(err, errno, "%s/console.log: cannot open", run_dir);
-	if (find_driver(record->driver, &instance->driver, err) < 0)
-		return -1;
-	return instance->driver->adopt(context->loop, context->settings, instance->spec->name,
-				       directory, run_dir, console, record->pid, record->start_time,
-				       &instance_vmm_callbacks, instance, &instance->vmm, err);
+	config.console_fd = console;
+	instance->driver = vmm_find(record->driver);
+	if (!instance->driver)
+		return error_set(err, "driver '%s' is unknown to this version", record->driver);
+	return instance->driver->adopt(context->loop, context->settings, &config, record->pid,
+				       record->start_time, &instance_vmm_callbacks, instance,
+				       &instance->vmm, err);
 }
 
 /* After a change of uid_base the slots' uids overlap with those of before: kept, it would share its
@@ -95,6 +97,7 @@ static struct instance *from_record(const struct instance_context *context, uint
 	instance->exit_code = record->exit_code;
 	instance->exit_signal = record->exit_signal;
 	memcpy(instance->message, record->message, sizeof(instance->message));
+	memcpy(instance->vmm_why, record->vmm_why, sizeof(instance->vmm_why));
 	return instance;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -118,7 +119,12 @@ static void on_channel(void *data, int fd)
 {
 	struct instance *instance = data;
 
-	channel_free(instance->channel);
+	/* stoker-init comes again only when its connection is gone. Over vsock, any process of the
+	 * guest's can come. */
+	if (instance->channel) {
+		close(fd);
+		return;
+	}
 	instance->channel = channel_new(instance->context->loop, fd, &channel_callbacks, instance);
 }
 
@@ -213,6 +219,8 @@ static void on_refused(void *data, const struct error *why)
 const struct vmm_callbacks instance_vmm_callbacks = {
 	.channel = on_channel,
 	.gone = on_gone,
+	.lend_tap = instance_lend_tap,
+	.take_tap = instance_take_tap,
 	.refused = on_refused,
 };
 
@@ -325,6 +333,7 @@ void instance_observe(const struct instance *instance, struct instance_status *r
 		.restarts = instance->restarts,
 		.boot_ms = instance->boot_ms,
 		.vmm = "",
+		.vmm_why = "",
 	};
 
 	snprintf(status.message, sizeof(status.message), "%s", instance->message);
@@ -332,6 +341,7 @@ void instance_observe(const struct instance *instance, struct instance_status *r
 	if (instance->vmm) {
 		status.pid = instance->driver->pid(instance->vmm);
 		status.vmm = instance->driver->describe(instance->vmm);
+		status.vmm_why = instance->vmm_why;
 	}
 	if (instance->has_tap)
 		instance_tap_name(instance->slot, status.tap);

@@ -81,6 +81,10 @@ int instance_open_log(struct instance *instance, struct error *err);
 /* Fills `ret` for the instance's tap. */
 void instance_describe_tap(const struct instance *instance, char name[16], struct net_tap *ret);
 
+/* For the driver's callbacks of these names. */
+int instance_lend_tap(void *instance, int netns_fd, struct error *err);
+int instance_take_tap(void *instance, int netns_fd, struct error *err);
+
 /* Notes that it rests, for the next daemon. */
 int instance_keep_rest(const struct instance *instance, struct error *err);
 
@@ -106,6 +110,7 @@ struct record {
 	pid_t pid;
 	uint64_t start_time;
 	char driver[16];
+	char vmm_why[VMM_WHY_MAX];
 	enum reason reason; /* of the last end */
 	int exit_code, exit_signal;
 	char message[256];

@@ -99,8 +99,24 @@ static int make_run_dir(const char *path, struct parts *parts, struct error *err
 	return 0;
 }
 
-/* The upper layer loses its name at once: it lives as long as the VMM has it open, so neither a
- * crash of the daemon nor one of the VMM leaves it behind. */
+static char *upper_path(const struct instance *instance)
+{
+	return xasprintf("%s/disks/%u.upper", instance->context->settings->state_dir,
+			 (unsigned)instance->slot);
+}
+
+/* The upper layer loses its name as soon as the VMM has it, and lives as long as that: a crash of
+ * the VMM leaves nothing behind. What a crash of the daemon leaves before that is removed by the
+ * next start. */
+static void hide_upper(const struct instance *instance)
+{
+	_cleanup_free_ char *path = upper_path(instance);
+
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_warning("%s: %s: cannot remove: %s", instance->spec->name, path,
+			    strerror(errno));
+}
+
 static int make_upper(const struct instance *instance, struct parts *parts, struct error *err)
 {
 	const struct settings *settings = instance->context->settings;
@@ -110,7 +126,7 @@ static int make_upper(const struct instance *instance, struct parts *parts, stru
 		.owner = instance_uid(settings, instance->slot),
 	};
 	_cleanup_free_ char *directory = xasprintf("%s/disks", settings->state_dir);
-	_cleanup_free_ char *path = xasprintf("%s/%u.upper", directory, (unsigned)instance->slot);
+	_cleanup_free_ char *path = upper_path(instance);
 
 	if (getrandom(options.uuid, sizeof(options.uuid), 0) != sizeof(options.uuid))
 		return error_errno(err, errno, "getrandom");
@@ -118,11 +134,7 @@ static int make_upper(const struct instance *instance, struct parts *parts, stru
 		return -1;
 	if (unlink(path) < 0 && errno != ENOENT)
 		return error_errno(err, errno, "%s: cannot remove", path);
-	if (disk_create(path, &options, &parts->upper, err) < 0)
-		return -1;
-	if (unlink(path) < 0)
-		return error_errno(err, errno, "%s: cannot remove", path);
-	return 0;
+	return disk_create(path, &options, &parts->upper, err);
 }
 
 /* --- initramfs ------------------------------------------------------------------------------- */
@@ -163,6 +175,7 @@ static int add_config(const struct instance *instance, struct strbuf *out, struc
 	const struct spec *spec = instance->spec;
 	_cleanup_free_ char *hosts = context->hosts(context->data, spec->tenant);
 	_cleanup_strbuf_ struct strbuf record = { 0 };
+	_cleanup_strv_ struct strv disks = { 0 };
 	struct guest_config config = {
 		.spec = spec,
 		.gateway4 = has_family(spec, 4) ? NET_GATEWAY4 : NULL,
@@ -173,6 +186,10 @@ static int add_config(const struct instance *instance, struct strbuf *out, struc
 
 	if (fs_read(instance->image->record_path, IMAGE_RECORD_MAX, &record, err) < 0)
 		return -1;
+	strv_add(&disks, "base"); /* in the order of start_vmm */
+	strv_add(&disks, "upper");
+	if (!instance->driver->has_serials)
+		config.disks = &disks;
 	config.image_record = strbuf_text(&record);
 	config.image_record_length = record.length;
 	return initramfs_config(&config, out, err);
@@ -229,11 +246,33 @@ static int make_tap(struct instance *instance, struct parts *parts, struct error
 	struct net_tap tap;
 	char name[16];
 
+	instance->has_tap = true; /* from its first part on: the end clears up */
+	if (instance->driver->opens_tap)
+		return 0; /* when the VMM is there: instance_lend_tap */
 	instance_describe_tap(instance, name, &tap);
-	if (net_tap_create(instance->context->net, &tap, &parts->tap, err) < 0)
-		return -1;
-	instance->has_tap = true;
-	return 0;
+	return net_tap_create(instance->context->net, &tap, &parts->tap, err);
+}
+
+int instance_lend_tap(void *data, int netns_fd, struct error *err)
+{
+	struct instance *instance = data;
+	const struct instance_context *context = instance->context;
+	struct net_tap tap;
+	char name[16];
+
+	instance_describe_tap(instance, name, &tap);
+	return net_tap_lend(context->net, &tap, netns_fd,
+			    instance_uid(context->settings, instance->slot), err);
+}
+
+int instance_take_tap(void *data, int netns_fd, struct error *err)
+{
+	struct instance *instance = data;
+	struct net_tap tap;
+	char name[16];
+
+	instance_describe_tap(instance, name, &tap);
+	return net_tap_take(instance->context->net, &tap, netns_fd, err);
 }
 
 /* --- all together ---------------------------------------------------------------------------- */
@@ -267,8 +306,6 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 
 	instance_tap_name(instance->slot, tap_name);
 	spec_mac(spec->name, config.mac);
-	if (vmm_choose(spec->vmm, context->settings, &instance->driver, instance->vmm_why, err) < 0)
-		return -1;
 	return instance->driver->start(context->loop, context->settings, &config,
 				       &instance_vmm_callbacks, instance, &instance->vmm, err);
 }
@@ -278,8 +315,12 @@ static int prepare_parts(struct instance *instance, struct parts *parts, struct 
 	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
 	struct boot_files files;
 
+	const struct instance_context *context = instance->context;
+
 	if (instance_open_log(instance, err) < 0 ||
-	    boot_find(instance->context->boot, instance->spec->kernel, &files, err) < 0 ||
+	    vmm_choose(instance->spec->vmm, context->settings, &instance->driver, instance->vmm_why,
+		       err) < 0 ||
+	    boot_find(context->boot, instance->spec->kernel, &files, err) < 0 ||
 	    make_run_dir(run_dir, parts, err) < 0 ||
 	    open_read(files.kernel_path, &parts->kernel, err) < 0 ||
 	    open_read(instance->image->squashfs_path, &parts->base, err) < 0 ||
@@ -295,6 +336,8 @@ int instance_prepare(struct instance *instance, struct error *err)
 	struct parts parts = { -1, -1, -1, -1, -1, -1, -1 };
 	int result = prepare_parts(instance, &parts, err);
 
+	if (parts.upper >= 0)
+		hide_upper(instance);
 	parts_close(&parts);
 	if (result < 0)
 		return -1;

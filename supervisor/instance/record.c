@@ -45,6 +45,7 @@ static enum phase recorded_phase(const struct instance *instance)
 static void add_process(json_t *object, const struct instance *instance)
 {
 	set(object, "driver", json_string(instance->driver->name));
+	set(object, "vmm_why", json_string(instance->vmm_why));
 	set(object, "pid", json_integer(instance->driver->pid(instance->vmm)));
 	set(object, "start_time",
 	    json_integer((json_int_t)instance->driver->start_time(instance->vmm)));
@@ -110,6 +111,7 @@ static int read_process(const json_t *object, struct record *ret, struct error *
 		return error_set(err, "'pid' is not the number of a process");
 	ret->pid = (pid_t)pid;
 	snprintf(ret->driver, sizeof(ret->driver), "%s", driver);
+	snprintf(ret->vmm_why, sizeof(ret->vmm_why), "%s", json_string_or(object, "vmm_why", ""));
 	return 0;
 }
 

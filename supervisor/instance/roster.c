@@ -230,7 +230,7 @@ static int adopt_slot(struct roster *roster, uint32_t slot, const char *run_dir,
 	return 0;
 }
 
-/* Upper layers lose their names as soon as they are made; one that still has a name belongs to a
+/* Upper layers lose their names as soon as a VMM has them; one that still has a name belongs to a
  * start that never was finished. */
 static int drop_unfinished_disks(const struct roster *roster, struct error *err)
 {

@@ -92,6 +92,7 @@ json_t *instance_status_to_json(const struct instance_status *status)
 	set_ending(object, status);
 	set(object, "image", json_string(status->spec->image));
 	set(object, "vmm", json_string(status->vmm ? status->vmm : ""));
+	set(object, "vmm_why", json_string(status->vmm_why ? status->vmm_why : ""));
 	set(object, "pid", json_integer(status->pid));
 	set(object, "restarts", json_integer(status->restarts));
 	set(object, "running_ms", json_integer((json_int_t)status->running_ms));

@@ -65,7 +65,8 @@ struct instance_status {
 	uint64_t progress_total;
 	char progress_stage[16]; /* "resolve", "download", "build" or "" */
 	uint64_t log_dropped_bytes;
-	const char *vmm; /* driver and accelerator, "qemu (tcg)"; borrowed */
+	const char *vmm;     /* driver and accelerator, "qemu (tcg)"; borrowed */
+	const char *vmm_why; /* why that driver; borrowed; "" when unknown */
 };
 
 struct fleet_status {

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "net/guard.h"
 #include "net/nat.h"
+#include "net/netns.h"
 #include "net/rtnl.h"
 #include "net/tap.h"
 
@@ -172,22 +173,85 @@ static int connect_device(struct net *net, const struct net_tap *tap, const stru
 	return 0;
 }
 
+/* A device of the host's that is down, and new to it. */
+static int admit_device(struct net *net, const struct net_tap *tap, const struct rtnl_link *link,
+			const struct guard_vm *vm, struct error *err)
+{
+	if (guard_device(net, tap, link, vm, err) < 0 ||
+	    guard_counts_clear(net->guard, tap->slot, err) < 0 ||
+	    connect_device(net, tap, link, err) < 0) {
+		net_tap_destroy(net, tap->name, tap->slot, NULL);
+		return error_wrap(err, "tap '%s'", tap->name);
+	}
+	return 0;
+}
+
 int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, struct error *err)
 {
 	struct rtnl_link link = { .name = tap->name };
 	_cleanup_close_ int fd = -1;
 	struct guard_vm vm;
 
-	if (make_vm(tap, &vm, err) < 0 || tap_create(tap->name, &fd, &link.ifindex, err) < 0)
+	if (make_vm(tap, &vm, err) < 0 || tap_create(tap->name, 0, &fd, &link.ifindex, err) < 0 ||
+	    admit_device(net, tap, &link, &vm, err) < 0)
 		return -1;
-	if (guard_device(net, tap, &link, &vm, err) < 0 ||
-	    guard_counts_clear(net->guard, tap->slot, err) < 0 ||
-	    connect_device(net, tap, &link, err) < 0) {
-		net_tap_destroy(net, tap->name, tap->slot, NULL);
-		return error_wrap(err, "tap '%s'", tap->name);
-	}
 	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+int net_tap_lend(struct net *net, const struct net_tap *tap, int netns_fd, uid_t owner,
+		 struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct guard_vm vm;
+	unsigned ifindex;
+	int home, result;
+
+	(void)net;
+	if (make_vm(tap, &vm, err) < 0)
+		return -1;
+	if (if_nametoindex(tap->name))
+		return error_set(err, "tap '%s': exists already (ip link delete %s)", tap->name,
+				 tap->name);
+	if (netns_enter(netns_fd, &home, err) < 0)
+		return error_wrap(err, "tap '%s'", tap->name);
+	result = tap_create(tap->name, owner, &fd, &ifindex, err);
+	netns_return(home);
+	return result;
+}
+
+static int bring_home(const char *name, int netns_fd, struct error *err)
+{
+	struct rtnl_link link = { .name = name };
+	_cleanup_rtnl_ struct rtnl *rtnl = NULL;
+	int home, result = -1;
+
+	if (netns_enter(netns_fd, &home, err) < 0)
+		return -1;
+	/* A socket of rtnetlink(7) stays with the namespace that it was opened in. */
+	rtnl = rtnl_open(err);
+	link.ifindex = if_nametoindex(name);
+	if (rtnl && !link.ifindex)
+		error_set(err, "not in the VM's network namespace");
+	else if (rtnl)
+		result = rtnl_link_move(rtnl, &link, home, err);
+	netns_return(home);
+	return result;
+}
+
+int net_tap_take(struct net *net, const struct net_tap *tap, int netns_fd, struct error *err)
+{
+	struct rtnl_link link = { .name = tap->name };
+	struct guard_vm vm;
+
+	if (make_vm(tap, &vm, err) < 0)
+		return -1;
+	if (bring_home(tap->name, netns_fd, err) < 0)
+		return error_wrap(err, "tap '%s'", tap->name);
+	link.ifindex = if_nametoindex(tap->name);
+	if (!link.ifindex)
+		return error_set(err, "tap '%s': gone as soon as moved", tap->name);
+	return admit_device(net, tap, &link, &vm, err);
 }
 
 int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err)

@@ -53,6 +53,14 @@ int net_remove(struct net *net, struct error *err);
  * | IFF_VNET_HDR, close-on-exec. An error leaves nothing. */
 int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, struct error *err);
 
+/* For a VMM that opens its tap by name, in the network namespace `netns_fd` of its own: makes the
+ * tap there, down, for `owner` to open. When the VMM has it open, net_tap_take brings it to the
+ * host, where it is guarded and raised as one of net_tap_create. A namespace that ends takes a lent
+ * tap with it. After an error of net_tap_take, net_tap_destroy clears up. */
+int net_tap_lend(struct net *net, const struct net_tap *tap, int netns_fd, uid_t owner,
+		 struct error *err);
+int net_tap_take(struct net *net, const struct net_tap *tap, int netns_fd, struct error *err);
+
 /* The VM of an adopted instance holds the tap: checks guard, map entry, routes and link, and mends
  * what is missing (link down first, so that nothing passes unguarded). */
 int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err);

@@ -113,6 +113,19 @@ int rtnl_link_raise(struct rtnl *rtnl, const struct rtnl_link *link, bool is_up,
 	return 0;
 }
 
+int rtnl_link_move(struct rtnl *rtnl, const struct rtnl_link *link, int netns_fd, struct error *err)
+{
+	struct request request;
+	struct ifinfomsg *info = begin(&request, RTM_NEWLINK, 0, sizeof(*info));
+
+	info->ifi_index = (int)link->ifindex;
+	mnl_attr_put_u32(request.header, IFLA_NET_NS_FD, (uint32_t)netns_fd);
+	if (transact(rtnl, &request) < 0)
+		return error_errno(err, errno, "link '%s': move to another network namespace",
+				   link->name);
+	return 0;
+}
+
 int rtnl_link_delete(struct rtnl *rtnl, const struct rtnl_link *link, struct error *err)
 {
 	struct request request;

@@ -32,6 +32,9 @@ struct rtnl_link_values {
 int rtnl_link_set(struct rtnl *rtnl, const struct rtnl_link *link,
 		  const struct rtnl_link_values *values, struct error *err);
 int rtnl_link_raise(struct rtnl *rtnl, const struct rtnl_link *link, bool is_up, struct error *err);
+/* To another network namespace. It goes down, and loses its guard, addresses and routes. */
+int rtnl_link_move(struct rtnl *rtnl, const struct rtnl_link *link, int netns_fd,
+		   struct error *err);
 int rtnl_link_delete(struct rtnl *rtnl, const struct rtnl_link *link, struct error *err);
 
 /* Every link of the group, in one request. An empty group is fine. */

@@ -33,7 +33,7 @@ static int open_clone_device(int *ret_fd, struct error *err)
 	return 0;
 }
 
-int tap_create(const char *name, int *ret_fd, unsigned *ret_ifindex, struct error *err)
+int tap_create(const char *name, uid_t owner, int *ret_fd, unsigned *ret_ifindex, struct error *err)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	int header_bytes = VNET_HEADER_BYTES;
@@ -50,13 +50,13 @@ int tap_create(const char *name, int *ret_fd, unsigned *ret_ifindex, struct erro
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
 		return error_errno(err, errno, "tap '%s': create", name);
 	/* Until here an error drops the device with its descriptor; from TUNSETPERSIST on the
-	 * caller deletes it. Owned by root, so that no other user can attach to it. */
+	 * caller deletes it. Always with an owner, so that no other user can attach to it. */
 	ifindex = if_nametoindex(name);
 	if (!ifindex)
 		return error_errno(err, errno, "tap '%s': gone as soon as created", name);
 	if (ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) < 0)
 		return error_errno(err, errno, "tap '%s': set the virtio header size", name);
-	if (ioctl(fd, TUNSETOWNER, 0UL) < 0)
+	if (ioctl(fd, TUNSETOWNER, (unsigned long)owner) < 0)
 		return error_errno(err, errno, "tap '%s': set the owner", name);
 	if (ioctl(fd, TUNSETPERSIST, 1UL) < 0)
 		return error_errno(err, errno, "tap '%s': make it persistent", name);

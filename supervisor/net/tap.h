@@ -4,12 +4,15 @@
 #define STOKER_NET_TAP_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
-/* Creates a persistent tap (an existing name is an error). *ret_fd is its queue: IFF_TAP |
- * IFF_NO_PI | IFF_VNET_HDR with the 12-byte header of virtio 1, close-on-exec. The link is down. */
-int tap_create(const char *name, int *ret_fd, unsigned *ret_ifindex, struct error *err);
+/* Creates a persistent tap (an existing name is an error) that `owner` may open by name. *ret_fd is
+ * its queue: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR with the 12-byte header of virtio 1, close-on-exec.
+ * The link is down. */
+int tap_create(const char *name, uid_t owner, int *ret_fd, unsigned *ret_ifindex,
+	       struct error *err);
 
 /* Makes it a router's interface towards one guest: no addresses, announcements, redirects or ARP
  * of its own. Forwarding of IPv6 is switched on only when `has_ip6`. */

@@ -23,6 +23,7 @@ enum {
 	PAUSE_MS = 50,	       /* between two reads: 1.3 MB/s at most, 20 wake-ups a second */
 	READS_AT_END = 32,
 	LAST_LINE_BYTES = 512,
+	NEWEST_BYTES = 32 << 10, /* a kernel's last words are some 4 KiB */
 };
 
 struct console {
@@ -153,6 +154,16 @@ void console_drain(struct console *console)
 {
 	for (int i = 0; console->readable && i < READS_AT_END && copy_some(console); i++)
 		;
+}
+
+bool console_has(const struct console *console, const char *text)
+{
+	_cleanup_free_ char *bytes = xcalloc(1, NEWEST_BYTES);
+	off_t end = lseek(console->file_fd, 0, SEEK_END);
+	off_t from = end > NEWEST_BYTES ? end - NEWEST_BYTES : 0;
+	ssize_t n = pread(console->file_fd, bytes, NEWEST_BYTES, from);
+
+	return n > 0 && memmem(bytes, (size_t)n, text, strlen(text));
 }
 
 void console_last_line(const struct console *console, char *out, size_t size)

@@ -10,6 +10,7 @@
 #ifndef STOKER_VMM_CONSOLE_H
 #define STOKER_VMM_CONSOLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -32,6 +33,9 @@ int console_reopen(int dir_fd, const char *name, int *ret_read_fd, struct error 
 /* Owns fifo_fd; duplicates file_fd (O_RDWR | O_APPEND). NULL when that fails. */
 struct console *console_new(struct loop *loop, int fifo_fd, int file_fd, struct error *err);
 struct console *console_free(struct console *console);
+
+/* Whether the text stands in the newest of what is kept. */
+bool console_has(const struct console *console, const char *text);
 
 /* Copies what a process that is gone left behind. */
 void console_drain(struct console *console);

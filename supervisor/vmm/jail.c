@@ -39,7 +39,7 @@ static const char *const shared_dirs[] = {
 
 /* A file system of its own, so that no mount below is ever seen by the host, nor one of the host's
  * later; names and interfaces of its own: the taps come in as descriptors only. */
-static int leave_namespaces(struct error *err)
+int jail_leave_namespaces(struct error *err)
 {
 	if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP))
 		return error_errno(err, errno, "unshare namespaces");
@@ -170,7 +170,7 @@ static int set_limit(int resource, rlim_t limit, struct error *err)
 }
 
 /* RLIMIT_FSIZE is not here: it would cap the disks, which are files too. */
-static int set_limits(struct error *err)
+int jail_set_limits(unsigned open_files, struct error *err)
 {
 	/* A core holds the guest's memory. 1 and not 0: core(5), a pipe handler ignores 0. */
 	if (set_limit(RLIMIT_CORE, 1, err))
@@ -178,11 +178,11 @@ static int set_limits(struct error *err)
 	/* A VMM that lost its mind must not pin the host's memory, nor its table of files. */
 	if (set_limit(RLIMIT_MEMLOCK, 0, err))
 		return -1;
-	return set_limit(RLIMIT_NOFILE, OPEN_FILES_MAX, err);
+	return set_limit(RLIMIT_NOFILE, open_files, err);
 }
 
 /* The bounding set goes first: it takes CAP_SETPCAP, which goes with uid 0. */
-static int drop_privileges(const struct jail *jail, struct error *err)
+int jail_drop_privileges(uid_t uid, struct error *err)
 {
 	for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
 		if (prctl(PR_CAPBSET_DROP, capability))
@@ -193,9 +193,8 @@ static int drop_privileges(const struct jail *jail, struct error *err)
 					     SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
 					     SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED))
 		return error_errno(err, errno, "lock securebits");
-	if (setgroups(0, NULL) || setresgid(jail->uid, jail->uid, jail->uid) ||
-	    setresuid(jail->uid, jail->uid, jail->uid))
-		return error_errno(err, errno, "become uid %u", jail->uid);
+	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+		return error_errno(err, errno, "become uid %u", uid);
 	/* No set-uid program or file capability can raise it again. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return error_errno(err, errno, "set no_new_privs");
@@ -214,9 +213,9 @@ int jail_enter(void *data, struct error *err)
 	if (cgroup_leaf_join(jail->leaf, err))
 		return -1;
 	umask(022); /* of the directories of the new root */
-	if (leave_namespaces(err) || build_root(jail, err) || enter_root(jail->mount_dir, err) ||
-	    set_limits(err))
+	if (jail_leave_namespaces(err) || build_root(jail, err) ||
+	    enter_root(jail->mount_dir, err) || jail_set_limits(OPEN_FILES_MAX, err))
 		return -1;
 	umask(077);
-	return drop_privileges(jail, err);
+	return jail_drop_privileges(jail->uid, err);
 }

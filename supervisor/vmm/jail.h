@@ -24,4 +24,15 @@ struct jail {
 /* For child_options.setup with a struct jail as its data: runs between fork and exec, as root. */
 int jail_enter(void *jail, struct error *err);
 
+/* --- the steps that Firecracker's own jail takes too (fc_jail.c) ------------------------------ */
+
+/* Mounts, IPC, host name and network of its own, all empty; no mount is ever seen by the host. */
+int jail_leave_namespaces(struct error *err);
+
+/* No core with the guest's memory in it, no pinned memory, so many open files. */
+int jail_set_limits(unsigned open_files, struct error *err);
+
+/* For good: the uid, no groups, no capabilities, and none to be had by exec. */
+int jail_drop_privileges(uid_t uid, struct error *err);
+
 #endif

@@ -13,9 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -26,6 +23,7 @@
 #include "vmm/console.h"
 #include "vmm/jail.h"
 #include "vmm/qemu_args.h"
+#include "vmm/sockets.h"
 
 #define QMP_SOCKET     "qmp.sock"
 #define CHANNEL_SOCKET "channel.sock"
@@ -59,44 +57,6 @@ struct vmm {
 	pid_t pid;
 	uint64_t start_time;
 };
-
-/* --- sockets in the run directory ------------------------------------------------------------ */
-
-static void socket_address(int dir_fd, const char *name, struct sockaddr_un *ret)
-{
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", dir_fd, name);
-}
-
-static int listen_at(int dir_fd, const char *name, int *ret_fd, struct error *err)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address;
-
-	if (fd < 0)
-		return error_errno(err, errno, "%s: socket", name);
-	socket_address(dir_fd, name, &address);
-	unlinkat(dir_fd, name, 0);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 1))
-		return error_errno(err, errno, "%s: listen", name);
-	*ret_fd = take_fd(&fd);
-	return 0;
-}
-
-/* Succeeds at once, before QEMU accepts: the connection waits in the listener's queue. */
-static int connect_at(int dir_fd, const char *name, int *ret_fd, struct error *err)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_un address;
-
-	if (fd < 0)
-		return error_errno(err, errno, "%s: socket", name);
-	socket_address(dir_fd, name, &address);
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return error_errno(err, errno, "%s: connect", name);
-	*ret_fd = take_fd(&fd);
-	return 0;
-}
 
 static void remove_from(int dir_fd)
 {
@@ -255,8 +215,8 @@ static int watch_vm(struct vmm *vmm, int run_dir_fd, int fifo_fd, int console_fd
 	int qmp_fd = -1;
 
 	vmm->console = console_new(vmm->loop, fifo_fd, console_fd, err);
-	if (!vmm->console || connect_at(run_dir_fd, CHANNEL_SOCKET, &vmm->channel_fd, err) ||
-	    connect_at(run_dir_fd, QMP_SOCKET, &qmp_fd, err))
+	if (!vmm->console || socket_connect(run_dir_fd, CHANNEL_SOCKET, &vmm->channel_fd, err) ||
+	    socket_connect(run_dir_fd, QMP_SOCKET, &qmp_fd, err))
 		return -1;
 	vmm->qmp = qmp_new(vmm->loop, qmp_fd);
 	vmm->announce = loop_soon(vmm->loop, on_announce, vmm);
@@ -330,8 +290,8 @@ static int start_in(struct vmm *vmm, const struct settings *settings,
 
 	if (!program)
 		return error_errno(err, errno, "%s", settings->qemu_path);
-	if (listen_at(config->run_dir_fd, QMP_SOCKET, &qmp_fd, err) ||
-	    listen_at(config->run_dir_fd, CHANNEL_SOCKET, &channel_fd, err) ||
+	if (socket_listen(config->run_dir_fd, QMP_SOCKET, &qmp_fd, err) ||
+	    socket_listen(config->run_dir_fd, CHANNEL_SOCKET, &channel_fd, err) ||
 	    console_make(config->run_dir_fd, CONSOLE_FIFO, &console_read_fd, &console_write_fd,
 			 err) ||
 	    watch_vm(vmm, config->run_dir_fd, console_read_fd, config->console_fd, err) ||
@@ -364,20 +324,20 @@ static int qemu_start(struct loop *loop, const struct settings *settings,
 	return 0;
 }
 
-static int qemu_adopt(struct loop *loop, const struct settings *settings, const char *name,
-		      int run_dir_fd, const char *run_dir, int console_fd, pid_t pid,
-		      uint64_t start_time, const struct vmm_callbacks *callbacks, void *data,
-		      struct vmm **ret, struct error *err)
+static int qemu_adopt(struct loop *loop, const struct settings *settings,
+		      const struct vmm_config *config, pid_t pid, uint64_t start_time,
+		      const struct vmm_callbacks *callbacks, void *data, struct vmm **ret,
+		      struct error *err)
 {
 	CLEANUP(qemu_free_cleanup)
 	struct vmm *vmm = vmm_new(loop, use_kvm(settings), callbacks, data);
 	int fifo_fd = -1;
 
 	if (child_adopt(loop, pid, start_time, on_exit_of_child, vmm, &vmm->child, err) ||
-	    console_reopen(run_dir_fd, CONSOLE_FIFO, &fifo_fd, err) ||
-	    watch_vm(vmm, run_dir_fd, fifo_fd, console_fd, err))
-		return error_wrap(err, "adopt '%s' from %s", name, run_dir);
-	vmm->leaf = cgroup_leaf_find("", name, pid);
+	    console_reopen(config->run_dir_fd, CONSOLE_FIFO, &fifo_fd, err) ||
+	    watch_vm(vmm, config->run_dir_fd, fifo_fd, config->console_fd, err))
+		return error_wrap(err, "adopt '%s' from %s", config->name, config->run_dir);
+	vmm->leaf = cgroup_leaf_find("", config->name, pid);
 	note_process(vmm);
 	*ret = take_ptr(vmm);
 	return 0;
@@ -408,6 +368,7 @@ static const char *qemu_describe(const struct vmm *vmm)
 
 const struct vmm_driver vmm_qemu = {
 	.name = "qemu",
+	.has_serials = true,
 	.start = qemu_start,
 	.adopt = qemu_adopt,
 	.kill = qemu_kill,

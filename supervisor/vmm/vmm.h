@@ -20,7 +20,10 @@
 #include "model/settings.h"
 #include "model/status.h"
 
-enum { VMM_DISKS_MAX = 8 };
+enum {
+	VMM_DISKS_MAX = 8,
+	VMM_CHANNEL_PORT = 1024, /* of the host, on which a guest with vsock finds its channel */
+};
 
 struct vmm_disk {
 	const char *serial; /* how the guest finds it: "base", "upper" */
@@ -76,6 +79,12 @@ struct vmm_callbacks {
 	void (*channel)(void *data, int fd);
 	/* Fires exactly once; the process is gone and was reaped. vmm_free may be called inside. */
 	void (*gone)(void *data, const struct vmm_exit *exit);
+	/* For a driver that opens its tap by name. The process is there, in an empty network
+	 * namespace, and is about to open the tap: it has to be in that namespace, down, and the
+	 * property of the VM's uid. After the other it has it open: the tap may go where it is
+	 * guarded. -1 ends the VM with that error. */
+	int (*lend_tap)(void *data, int netns_fd, struct error *err);
+	int (*take_tap)(void *data, int netns_fd, struct error *err);
 	/* The VMM refused what limit, pause or resume asked for; the VM goes on as it was. */
 	void (*refused)(void *data, const struct error *err);
 };
@@ -84,17 +93,20 @@ struct vmm;
 
 struct vmm_driver {
 	const char *name; /* "qemu" */
+	bool has_serials; /* false: the guest knows its disks by their order alone */
+	bool opens_tap;	  /* by name: see lend_tap; vmm_config.tap_fd is not used */
 
 	/* Starts the VM. On an error nothing is left behind. */
 	int (*start)(struct loop *loop, const struct settings *settings,
 		     const struct vmm_config *config, const struct vmm_callbacks *callbacks,
 		     void *data, struct vmm **ret, struct error *err);
 
-	/* Takes over a VM that an earlier daemon started with this run directory. */
-	int (*adopt)(struct loop *loop, const struct settings *settings, const char *name,
-		     int run_dir_fd, const char *run_dir, int console_fd, pid_t pid,
-		     uint64_t start_time, const struct vmm_callbacks *callbacks, void *data,
-		     struct vmm **ret, struct error *err);
+	/* Takes over a VM that an earlier daemon started with this run directory. Of the config,
+	 * what describes the process counts: name, id, run directory, uid, console. */
+	int (*adopt)(struct loop *loop, const struct settings *settings,
+		     const struct vmm_config *config, pid_t pid, uint64_t start_time,
+		     const struct vmm_callbacks *callbacks, void *data, struct vmm **ret,
+		     struct error *err);
 
 	/* SIGKILL to the process. `gone` follows. */
 	void (*kill)(struct vmm *vmm);
@@ -116,7 +128,11 @@ struct vmm_driver {
 	struct vmm *(*free)(struct vmm *vmm);
 };
 
+extern const struct vmm_driver vmm_firecracker;
 extern const struct vmm_driver vmm_qemu;
+
+/* By the name in a record; NULL when this version has no such driver. */
+const struct vmm_driver *vmm_find(const char *name);
 
 enum { VMM_WHY_MAX = 96 };
 

@@ -494,14 +494,25 @@ static void first_daemon(int report_fd)
 	kill(getpid(), SIGKILL);
 }
 
+static int adopt_as(struct guest *guest, pid_t pid, uint64_t start_time, struct error *err)
+{
+	const struct vmm_config config = {
+		.name = "adopt",
+		.run_dir_fd = guest->run_dir_fd,
+		.run_dir = guest->run_dir,
+		.console_fd = guest->console_fd,
+	};
+
+	return vmm_qemu.adopt(host.loop, &host.settings, &config, pid, start_time, &callbacks,
+			      guest, &guest->vmm, err);
+}
+
 static void adopt(struct guest *guest, const struct handover *handover)
 {
 	struct error err = { 0 };
 
 	open_run_dir(guest, "adopt");
-	if (vmm_qemu.adopt(host.loop, &host.settings, "adopt", guest->run_dir_fd, guest->run_dir,
-			   guest->console_fd, handover->pid, handover->start_time, &callbacks,
-			   guest, &guest->vmm, &err))
+	if (adopt_as(guest, handover->pid, handover->start_time, &err))
 		die("adopt", &err);
 }
 
@@ -527,9 +538,7 @@ static void test_adoption(void)
 	ok(kill(handover.pid, 0) == 0, "the VM outlives it");
 
 	open_run_dir(&guest, "adopt");
-	ok(vmm_qemu.adopt(host.loop, &host.settings, "adopt", guest.run_dir_fd, guest.run_dir,
-			  guest.console_fd, handover.pid, handover.start_time + 1, &callbacks,
-			  &guest, &guest.vmm, &err) == -1,
+	ok(adopt_as(&guest, handover.pid, handover.start_time + 1, &err) == -1,
 	   "not adopted with another start time: %s", err.text);
 	release(&guest);
 
