@@ -47,7 +47,6 @@ struct http_request {
 	size_t header_bytes;
 	size_t body_max;
 	http_body_fn *on_body;
-	http_connect_fn *connect;
 	http_done_fn *fn;
 	void *data;
 	struct error error; /* of our own making, when a callback ended the transfer */
@@ -280,40 +279,6 @@ static void set_timeouts(CURL *easy, const struct http_options *options)
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)options->total_timeout_ms);
 }
 
-static curl_socket_t on_open(void *data, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct http_request *request = data;
-
-	(void)purpose;
-	(void)address;
-	return request->connect(request->data);
-}
-
-static int on_opened(void *data, curl_socket_t fd, curlsocktype purpose)
-{
-	(void)data;
-	(void)fd;
-	(void)purpose;
-	return CURL_SOCKOPT_ALREADY_CONNECTED;
-}
-
-static void set_peer(struct http_request *request, const struct http_options *options)
-{
-	CURL *easy = request->easy;
-	/* Any path will do: it only keeps libcurl from looking up a host. */
-	const char *path = options->connect ? "/" : options->unix_socket;
-
-	if (path) {
-		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, path);
-		curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	}
-	if (options->connect) {
-		curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
-		curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, request);
-		curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_opened);
-	}
-}
-
 static void set_options(struct http_request *request, const struct http_options *options)
 {
 	CURL *easy = request->easy;
@@ -334,7 +299,10 @@ static void set_options(struct http_request *request, const struct http_options 
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
 	if (request->headers)
 		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
-	set_peer(request, options);
+	if (options->unix_socket) {
+		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
+		curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	}
 	set_method(request, options);
 	set_timeouts(easy, options);
 }
@@ -349,7 +317,6 @@ int http_start(struct http *http, const struct http_options *options, http_done_
 	request->fn = fn;
 	request->data = data;
 	request->on_body = options->on_body;
-	request->connect = options->connect;
 	request->body_max = options->body_max ? options->body_max : BODY_MAX_DEFAULT;
 	http->requests++;
 	request->easy = curl_easy_init();

@@ -41,16 +41,10 @@ typedef int http_body_fn(const struct http_response *response, const void *bytes
 typedef void http_done_fn(struct http_request *request, const struct http_response *response,
 			  const struct error *err, void *data);
 
-/* Connects in libcurl's stead, to a peer that the caller wants to look at first: a connected,
- * non-blocking descriptor, libcurl's from here on, or -1. */
-typedef int http_connect_fn(void *data);
-
 struct http_options {
 	const char *method;	    /* NULL: GET, or POST with a body */
 	const char *url;	    /* http or https */
 	const char *unix_socket;    /* path of the socket to connect to instead of the URL's host */
-	http_connect_fn *connect;   /* called for a new connection, with data; NULL: libcurl's own.
-				     * One connection serves all requests of a struct http. */
 	const struct strv *headers; /* "Name: value"; may be NULL */
 	const void *body;
 	size_t body_length;

@@ -43,7 +43,7 @@ struct fc_api {
 	struct http_request *request; /* owned; the one under way */
 	struct watch *wait;	      /* owned; until the socket is there, for a turn, for an end */
 	uint64_t give_up_ms;
-	int socket_fd; /* owned; connected, until libcurl has it */
+	int socket_fd; /* owned; O_PATH, of the one that was found to be Firecracker's */
 	struct run *runs;
 };
 
@@ -63,8 +63,6 @@ static void disconnect(struct fc_api *api)
 	api->request = http_request_free(api->request);
 	if (api->http)
 		api->http = http_free(api->http);
-	if (api->socket_fd >= 0)
-		close(take_fd(&api->socket_fd));
 }
 
 static void take_turn(struct fc_api *api)
@@ -156,27 +154,17 @@ static void on_answer(struct http_request *request, const struct http_response *
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-/* libcurl wants the connection that was made when the socket was found, or a further one. */
-static int give_socket(void *data)
-{
-	struct fc_api *api = data;
-	int fd = take_fd(&api->socket_fd);
-
-	if (fd < 0)
-		socket_connect_beneath(api->root_fd, FC_SOCKET, api->uid, &fd, NULL);
-	return fd;
-}
-
 static int send_next(struct fc_api *api, struct error *err)
 {
 	const struct run *run = api->runs;
 	const struct fc_request *next = &run->requests.items[run->next];
 	_cleanup_free_ char *url = xasprintf("http://localhost%s", next->path);
+	_cleanup_free_ char *socket = xasprintf("/proc/self/fd/%d", api->socket_fd);
 	_cleanup_strv_ struct strv headers = { 0 };
 	struct http_options options = {
 		.method = next->method,
 		.url = url,
-		.connect = give_socket,
+		.unix_socket = socket,
 		.headers = &headers,
 		.body = next->body,
 		.body_length = strlen(next->body),
@@ -197,12 +185,12 @@ static int send_next(struct fc_api *api, struct error *err)
 	return http_start(api->http, &options, on_answer, api, &api->request, err);
 }
 
-/* 0: connected; 1: not yet; -1. */
+/* 0: it is there; 1: not yet; -1. */
 static int find_socket(struct fc_api *api, struct error *err)
 {
-	if (api->http || api->socket_fd >= 0)
+	if (api->socket_fd >= 0)
 		return 0;
-	if (socket_connect_beneath(api->root_fd, FC_SOCKET, api->uid, &api->socket_fd, err) == 0)
+	if (socket_find_beneath(api->root_fd, FC_SOCKET, api->uid, &api->socket_fd, err) == 0)
 		return 0;
 	if (err->number != ENOENT && err->number != ECONNREFUSED)
 		return -1;
@@ -262,6 +250,8 @@ struct fc_api *fc_api_free(struct fc_api *api)
 	if (!api)
 		return NULL;
 	disconnect(api);
+	if (api->socket_fd >= 0)
+		close(api->socket_fd);
 	watch_free(api->wait);
 	while (api->runs)
 		api->runs = run_free(api->runs);

@@ -57,7 +57,7 @@ int socket_connect(int dir_fd, const char *name, int *ret_fd, struct error *err)
 	return connect_to(&address, name, ret_fd, err);
 }
 
-int socket_connect_beneath(int dir_fd, const char *path, uid_t uid, int *ret_fd, struct error *err)
+int socket_find_beneath(int dir_fd, const char *path, uid_t uid, int *ret_fd, struct error *err)
 {
 	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
@@ -77,6 +77,6 @@ int socket_connect_beneath(int dir_fd, const char *path, uid_t uid, int *ret_fd,
 		return error_errno(err, errno, "%s: ask who listens", path);
 	if (peer.uid != uid)
 		return error_set(err, "%s: uid %u listens there, not %u", path, peer.uid, uid);
-	*ret_fd = take_fd(&fd);
+	*ret_fd = take_fd(&at);
 	return 0;
 }

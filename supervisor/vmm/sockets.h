@@ -17,9 +17,10 @@ int socket_listen(int dir_fd, const char *name, int *ret_fd, struct error *err);
  * Close-on-exec, non-blocking. */
 int socket_connect(int dir_fd, const char *name, int *ret_fd, struct error *err);
 
-/* The same in a directory that `uid`, which may be hostile, can write: no symbolic link is
- * followed, nothing outside the directory is reached, and the listener must run as `uid`. While
- * nobody listens there, err->number is ENOENT or ECONNREFUSED. */
-int socket_connect_beneath(int dir_fd, const char *path, uid_t uid, int *ret_fd, struct error *err);
+/* Finds a listening socket in a directory that `uid`, which may be hostile, can write: no symbolic
+ * link is followed, nothing outside the directory is reached, and whoever listens runs as `uid`.
+ * *ret_fd is an O_PATH descriptor of the socket and of no other that takes its name later; connect
+ * to it through /proc/self/fd. While nobody listens, err->number is ENOENT or ECONNREFUSED. */
+int socket_find_beneath(int dir_fd, const char *path, uid_t uid, int *ret_fd, struct error *err);
 
 #endif
