@@ -27,6 +27,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "vmm/cgroup.h"
 #include "vmm/fc_requests.h"
 #include "vmm/jail.h"
 
@@ -169,8 +170,10 @@ int fc_jail_enter(void *data, struct error *err)
 	if (jail->uid == 0)
 		return error_set(err, "a VMM must not run as uid 0");
 	umask(022);
-	if (clone_files(jail, trees, err) < 0 || jail_leave_namespaces(err) < 0 ||
-	    build(jail, trees, err) < 0 || jail_set_limits(OPEN_FILES_MAX, err) < 0)
+	/* First of all, so that whatever follows is charged where it belongs. */
+	if (cgroup_leaf_join(jail->leaf, err) < 0 || clone_files(jail, trees, err) < 0 ||
+	    jail_leave_namespaces(err) < 0 || build(jail, trees, err) < 0 ||
+	    jail_set_limits(OPEN_FILES_MAX, err) < 0)
 		return -1;
 	if (!jail->jailer)
 		return live_unjailed(jail, err);

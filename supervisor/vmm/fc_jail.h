@@ -16,6 +16,8 @@
 #include "base/error.h"
 #include "base/strv.h"
 
+struct cgroup_leaf;
+
 enum { FC_FILES_MAX = 16 };
 
 /* A file of the host's in the jail. It must have a name when it is mounted, and needs none later.
@@ -33,7 +35,8 @@ struct fc_jail {
 	const char *jailer;	 /* NULL: no jailer, the same place without a wall around it */
 	const char *id;		 /* [A-Za-z0-9-], at most 64 bytes */
 	const char *mount_dir;	 /* any directory of the host's */
-	uint64_t extra_bytes;	 /* that the caller will write into it, beside the program */
+	const struct cgroup_leaf *leaf; /* where it runs; NULL: without limits of the host */
+	uint64_t extra_bytes;		/* that the caller will write into it, beside the program */
 	struct fc_file files[FC_FILES_MAX];
 	size_t file_count;
 };

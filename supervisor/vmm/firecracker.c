@@ -25,6 +25,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "base/log.h"
+#include "vmm/cgroup.h"
 #include "vmm/console.h"
 #include "vmm/fc_api.h"
 #include "vmm/fc_jail.h"
@@ -38,13 +40,25 @@
 #define STARTED_FILE "started"	    /* holds what `describe` says */
 #define JAIL_DIR     "jail"
 
+/* What Firecracker needs beside the guest's memory: its own 5 MiB at most (SPECIFICATION.md of
+ * Firecracker), the copy of the program in its jail, buffers and page tables, with room. */
+enum {
+	MIB = 1 << 20,
+	OWN_MEMORY = 48 * MIB,
+	OWN_MEMORY_CPU = 2 * MIB,
+	PAGE_TABLES = 64,     /* that part of the guest's memory: as in qemu.c */
+	OWN_THREADS_MAX = 16, /* the API's, the main loop's, and the jailer before them */
+};
+
 struct vmm {
 	struct loop *loop;		       /* borrowed */
+	const struct settings *settings;       /* borrowed */
 	const struct vmm_callbacks *callbacks; /* borrowed */
 	void *data;
-	struct child *child;	 /* owned, as is all below; NULL when gone */
-	struct console *console; /* */
-	struct console *metrics; /* */
+	struct child *child;	  /* owned, as is all below; NULL when gone */
+	struct cgroup_leaf *leaf; /* NULL: no limits of the host, or gone */
+	struct console *console;
+	struct console *metrics;
 	struct vsock *vsock;
 	struct fc_api *api;
 	int root_fd; /* of the jail */
@@ -65,6 +79,7 @@ static void on_exit_of_child(struct child *child, const struct child_exit *ended
 {
 	struct vmm *vmm = data;
 	struct vmm_exit exit;
+	struct error err;
 	char line[160];
 	struct fc_end end = {
 		.ended = *ended,
@@ -79,8 +94,11 @@ static void on_exit_of_child(struct child *child, const struct child_exit *ended
 	console_last_line(vmm->console, line, sizeof(line));
 	end.has_panicked = console_has(vmm->console, "Kernel panic - not syncing");
 	firecracker_classify(&end, &exit);
+	cgroup_leaf_blame(vmm->leaf, &exit);
 	vmm->api = fc_api_free(vmm->api);
 	vmm->child = child_free(child);
+	if (cgroup_leaf_remove(take_ptr(vmm->leaf), &err))
+		log_warning("%s", err.text);
 	vmm->callbacks->gone(vmm->data, &exit); /* may have freed vmm */
 }
 
@@ -171,6 +189,7 @@ static struct vmm *fc_free(struct vmm *vmm)
 	console_free(vmm->console);
 	console_free(vmm->metrics);
 	child_free(vmm->child);
+	cgroup_leaf_free(vmm->leaf);
 	if (vmm->root_fd >= 0)
 		close(vmm->root_fd);
 	strv_reset(&vmm->writable);
@@ -185,12 +204,14 @@ static void fc_free_cleanup(struct vmm **vmm)
 	fc_free(*vmm);
 }
 
-static struct vmm *vmm_new(struct loop *loop, const struct vmm_config *config,
-			   const struct vmm_callbacks *callbacks, void *data)
+static struct vmm *vmm_new(struct loop *loop, const struct settings *settings,
+			   const struct vmm_config *config, const struct vmm_callbacks *callbacks,
+			   void *data)
 {
 	struct vmm *vmm = xcalloc(1, sizeof(*vmm));
 
 	vmm->loop = loop;
+	vmm->settings = settings;
 	vmm->callbacks = callbacks;
 	vmm->data = data;
 	vmm->root_fd = -1;
@@ -334,6 +355,22 @@ static void configure(struct vmm *vmm, const struct vmm_config *config,
 	fc_api_run(vmm->api, &requests);
 }
 
+static int make_leaf(struct vmm *vmm, const struct vmm_config *config, struct error *err)
+{
+	struct cgroup_limits limits = {
+		.tenant = config->tenant,
+		.id = config->id,
+		.memory_bytes = config->memory_bytes + config->memory_bytes / PAGE_TABLES +
+				OWN_MEMORY + (uint64_t)config->cpus * OWN_MEMORY_CPU,
+		.cpus = config->cpus,
+		.threads_max = config->cpus + OWN_THREADS_MAX,
+	};
+
+	if (cgroup_leaf_make(config->cgroup, &limits, &vmm->leaf, err))
+		return -1;
+	return cgroup_leaf_limit_disks(vmm->leaf, vmm->settings, &config->limits, err);
+}
+
 static int start_in(struct vmm *vmm, const struct settings *settings,
 		    const struct vmm_config *config, struct error *err)
 {
@@ -359,8 +396,10 @@ static int start_in(struct vmm *vmm, const struct settings *settings,
 	jail.extra_bytes = (uint64_t)initrd.st_size;
 	snprintf(vmm->description, sizeof(vmm->description), "firecracker %u.%u.%u (kvm%s)",
 		 release.major, release.minor, release.patch, jailer ? "" : ", unjailed");
-	if (make_outputs(vmm, config, &outputs, err) < 0 ||
-	    spawn(vmm, config, &jail, &outputs, err) < 0)
+	if (make_outputs(vmm, config, &outputs, err) < 0 || make_leaf(vmm, config, err) < 0)
+		return -1;
+	jail.leaf = vmm->leaf;
+	if (spawn(vmm, config, &jail, &outputs, err) < 0)
 		return -1;
 	configure(vmm, config, &release);
 	return 0;
@@ -370,9 +409,10 @@ static int fc_start(struct loop *loop, const struct settings *settings,
 		    const struct vmm_config *config, const struct vmm_callbacks *callbacks,
 		    void *data, struct vmm **ret, struct error *err)
 {
-	CLEANUP(fc_free_cleanup) struct vmm *vmm = vmm_new(loop, config, callbacks, data);
+	CLEANUP(fc_free_cleanup) struct vmm *vmm = vmm_new(loop, settings, config, callbacks, data);
 
 	if (start_in(vmm, settings, config, err) < 0) {
+		cgroup_leaf_remove(take_ptr(vmm->leaf), NULL);
 		unlinkat(config->run_dir_fd, CONSOLE_FIFO, 0);
 		unlinkat(config->run_dir_fd, METRICS_FIFO, 0);
 		unlinkat(config->run_dir_fd, METRICS_FILE, 0);
@@ -402,14 +442,14 @@ static int fc_adopt(struct loop *loop, const struct settings *settings,
 		    const struct vmm_callbacks *callbacks, void *data, struct vmm **ret,
 		    struct error *err)
 {
-	CLEANUP(fc_free_cleanup) struct vmm *vmm = vmm_new(loop, config, callbacks, data);
+	CLEANUP(fc_free_cleanup) struct vmm *vmm = vmm_new(loop, settings, config, callbacks, data);
 	int console = -1, metrics = -1;
 
-	(void)settings;
 	if (read_started(vmm, err) < 0 ||
 	    child_adopt(loop, pid, start_time, on_exit_of_child, vmm, &vmm->child, err) ||
 	    console_reopen(config->run_dir_fd, CONSOLE_FIFO, &console, err))
 		return error_wrap(err, "adopt '%s' from %s", config->name, config->run_dir);
+	vmm->leaf = cgroup_leaf_find("", config->name, pid);
 	vmm->console = console_new(loop, console, config->console_fd, err);
 	if (!vmm->console || console_reopen(config->run_dir_fd, METRICS_FIFO, &metrics, err) ||
 	    open_metrics(vmm, config, metrics, err) < 0 || reach(vmm, config, err) < 0)
@@ -425,6 +465,7 @@ static void fc_kill(struct vmm *vmm)
 	vmm->was_killed = true;
 	if (vmm->child)
 		child_kill(vmm->child, SIGKILL);
+	cgroup_leaf_kill(vmm->leaf);
 }
 
 static void run(struct vmm *vmm, struct fc_requests *requests)
@@ -437,9 +478,12 @@ static void run(struct vmm *vmm, struct fc_requests *requests)
 static void fc_limit(struct vmm *vmm, const struct vmm_limits *limits)
 {
 	struct fc_requests requests;
+	struct error err;
 
 	fc_requests_limit(limits, &vmm->writable, &requests);
 	run(vmm, &requests);
+	if (cgroup_leaf_limit_disks(vmm->leaf, vmm->settings, limits, &err) < 0)
+		log_warning("%s", err.text);
 }
 
 static void fc_pause(struct vmm *vmm)
