@@ -547,7 +547,7 @@ static void run_tap_cases(bool without_kernel_context, bool without_tcx)
 	assert_string_equal(guard_attachment(guard), !without_tcx && has_tcx() ? "tcx" : "clsact");
 	rtnl = rtnl_open(&err);
 	assert_non_null(rtnl);
-	must(tap_create(link.name, &fd, &link.ifindex, &err));
+	must(tap_create(link.name, 0, &fd, &link.ifindex, &err));
 	fill(guard, link.ifindex);
 	must(guard_attach(guard, link.name, link.ifindex, &err));
 	must(rtnl_link_raise(rtnl, &link, true, &err));
