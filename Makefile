@@ -177,11 +177,29 @@ $(GUESTS): $(BUILD)/tests/%: tests/system/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(MUSLCC) $(INIT_CFLAGS) -static -s -o $@ $<
 
+# A firecracker and a jailer for tests. Static, for they run in a chroot. The guest's end of the
+# channel is stoker-init's own, with vsock brought to the host's unix sockets (fc_guest.c).
+FAKES         := $(BUILD)/tests/fakes/firecracker $(BUILD)/tests/fakes/jailer
+FAKE_INIT_OBJ := $(patsubst %,$(BUILD)/tests/fakes/init-%.o,channel config failure ring sysfs)
+FAKE_FC_OBJ   := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/fakes/fc_*.c)) $(FAKE_INIT_OBJ)
+
+$(BUILD)/tests/fakes/firecracker: FAKE_LDFLAGS := -Wl,--wrap=socket -Wl,--wrap=connect
+$(BUILD)/tests/fakes/firecracker: $(BUILD)/tests/fakes/firecracker.o $(FAKE_FC_OBJ)
+$(BUILD)/tests/fakes/jailer: $(BUILD)/tests/fakes/jailer.o
+$(FAKES): $(BUILD)/tests/fakes/args.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -static $(FAKE_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) -ljansson
+
+$(BUILD)/tests/fakes/init-%.o: guest-init/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
 check-unit: all $(UNIT) check-law check-format
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) -Q --exec tests/run-one \
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
-check-system: all $(UNIT) $(SYSTEM) $(BUILD)/aarch64/stoker-init
+check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(BUILD)/aarch64/stoker-init
 	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
 

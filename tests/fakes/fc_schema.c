@@ -300,6 +300,10 @@ static int check_id(const struct fc_endpoint *endpoint, const char *id, const js
 static int check_when(const struct fc_session *session, const struct fc_endpoint *endpoint,
 		      struct error *err)
 {
+	/* Hotplug is for devices on PCI, and stoker gives none of its VMs that bus. */
+	if (session->started && endpoint->hotplug_since &&
+	    session->release >= endpoint->hotplug_since)
+		return error_set(err, "PCI is not enabled");
 	if (session->started && !(endpoint->when & FC_AFTER_START))
 		return error_set(err, "The requested operation is not supported after starting the "
 				      "microVM.");
@@ -344,12 +348,27 @@ static int check_presence(const struct fc_endpoint *endpoint, const char *method
 	return 0;
 }
 
+/* Where jansson has words of its own, those of serde; other errors of syntax stay as they are. */
+static int fault_syntax(const json_error_t *where, struct error *err)
+{
+	const char *key = strchr(where->text, '"');
+	char what[128];
+
+	if (json_error_code(where) == json_error_premature_end_of_input)
+		return fault_body(err, "EOF while parsing a value");
+	if (json_error_code(where) != json_error_duplicate_key || !key)
+		return fault_body(err, where->text);
+	snprintf(what, sizeof(what), "duplicate field `%.*s`", (int)strcspn(key + 1, "\""),
+		 key + 1);
+	return fault_body(err, what);
+}
+
 static int load_body(const void *body, size_t length, json_t **ret, struct error *err)
 {
 	json_error_t where;
 
 	*ret = json_loadb(body, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
-	return *ret ? 0 : fault_body(err, where.text);
+	return *ret ? 0 : fault_syntax(&where, err);
 }
 
 void fc_request_reset(struct fc_request *request)

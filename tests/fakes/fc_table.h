@@ -54,7 +54,8 @@ struct fc_endpoint {
 	const char *action; /* of "actions": one row per action_type */
 	enum fc_when when;
 	unsigned since;
-	const char *once; /* what a second call is answered */
+	const char *once;	/* what a second call is answered */
+	unsigned hotplug_since; /* release from which it is refused after the start as hotplug */
 };
 
 extern const struct fc_endpoint fc_endpoints[];

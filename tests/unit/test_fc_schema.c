@@ -105,12 +105,21 @@ static void live_requests_pass_after_the_start(void **state)
 		{ "PUT", "/actions", "{\"action_type\":\"SendCtrlAltDel\"}" },
 		{ "PUT", "/actions", "{\"action_type\":\"InstanceStart\"}", NOT_AFTER },
 		{ "PUT", "/logger", "{}", NOT_AFTER },
+		{ "PUT", "/drives/a",
+		  "{\"drive_id\":\"a\",\"path_on_host\":\"d\",\"is_root_device\":false}",
+		  "PCI is not enabled" },
 		{ "PUT", "/vsock", "{\"guest_cid\":3,\"uds_path\":\"/v\"}", NOT_AFTER },
 		{ "PUT", "/vsock", "{\"guest_cid\":3}", DESERIALIZING "missing field `uds_path`." },
 	};
 
+	static const struct fc_session before = { .release = FC_RELEASE(1, 15), .started = true };
+	static const struct request_case late = { "PUT", "/network-interfaces/e",
+						  "{\"iface_id\":\"e\",\"host_dev_name\":\"t\"}",
+						  NOT_AFTER };
+
 	(void)state;
 	CHECK(&started, cases);
+	check_cases(&before, &late, 1);
 }
 
 static void what_does_not_deserialize_is_refused(void **state)
