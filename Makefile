@@ -158,6 +158,7 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(LIB)
 FC_SCHEMA_OBJ := $(patsubst %,$(BUILD)/tests/fakes/fc_%.o,schema table)
 
 $(BUILD)/tests/test_fc_schema: $(BUILD)/tests/unit/test_fc_schema.o $(FC_SCHEMA_OBJ) $(LIB)
+$(BUILD)/tests/test_fc_requests: $(BUILD)/tests/unit/test_fc_requests.o $(FC_SCHEMA_OBJ) $(LIB)
 
 # Its control groups are files that behave as the kernel's: tests/unit/cgroup_tree.h.
 $(BUILD)/tests/test_cgroup: override LDFLAGS += -Wl,--wrap=mkdir,--wrap=rmdir,--wrap=fs_write_value

@@ -25,7 +25,7 @@ enum {
 };
 
 struct run {
-	struct fc_requests requests; /* owned */
+	struct api_requests requests; /* owned */
 	size_t next;
 	bool has_failed;
 	struct error failure;
@@ -100,7 +100,7 @@ static void end_run(struct fc_api *api, const struct error *err)
 /* --- answers --------------------------------------------------------------------------------- */
 
 /* {"fault_message": "..."}: for an operator's terminal. */
-static void set_fault(const struct fc_request *request, const struct http_response *response,
+static void set_fault(const struct api_request *request, const struct http_response *response,
 		      struct error *err)
 {
 	_cleanup_json_ json_t *body = NULL;
@@ -120,7 +120,7 @@ static void set_fault(const struct fc_request *request, const struct http_respon
 		  text, response->status);
 }
 
-static int judge(struct fc_api *api, const struct fc_request *request,
+static int judge(struct fc_api *api, const struct api_request *request,
 		 const struct http_response *response, const struct error *failure,
 		 struct error *err)
 {
@@ -157,7 +157,7 @@ static void on_answer(struct http_request *request, const struct http_response *
 static int send_next(struct fc_api *api, struct error *err)
 {
 	const struct run *run = api->runs;
-	const struct fc_request *next = &run->requests.items[run->next];
+	const struct api_request *next = &run->requests.items[run->next];
 	_cleanup_free_ char *url = xasprintf("http://localhost%s", next->path);
 	_cleanup_free_ char *socket = xasprintf("/proc/self/fd/%d", api->socket_fd);
 	_cleanup_strv_ struct strv headers = { 0 };
@@ -215,13 +215,13 @@ static void on_turn(struct watch *watch, unsigned events, void *data)
 		end_run(api, &err);
 }
 
-void fc_api_run(struct fc_api *api, struct fc_requests *taken)
+void fc_api_run(struct fc_api *api, struct api_requests *taken)
 {
 	struct run *run = xcalloc(1, sizeof(*run));
 	struct run **place = &api->runs;
 
 	run->requests = *taken;
-	*taken = (struct fc_requests){ 0 };
+	*taken = (struct api_requests){ 0 };
 	while (*place)
 		place = &(*place)->later;
 	*place = run;

@@ -17,8 +17,8 @@ struct fc_api;
 /* None fires from inside a call to this module. */
 struct fc_api_callbacks {
 	/* Before a request is sent, and after it succeeded; -1 ends the run with that error. */
-	int (*before)(void *data, const struct fc_request *request, struct error *err);
-	int (*after)(void *data, const struct fc_request *request, struct error *err);
+	int (*before)(void *data, const struct api_request *request, struct error *err);
+	int (*after)(void *data, const struct api_request *request, struct error *err);
 	/* Exactly once for each run: err is NULL when every request succeeded, else the first
 	 * refusal, with Firecracker's fault message; later requests were not sent. May free the
 	 * api. */
@@ -33,6 +33,6 @@ struct fc_api *fc_api_free(struct fc_api *api); /* NULL is fine; returns NULL */
 
 /* Takes the requests over and runs them behind those that are under way. A process that has just
  * started is given 30 s to open its socket. */
-void fc_api_run(struct fc_api *api, struct fc_requests *taken);
+void fc_api_run(struct fc_api *api, struct api_requests *taken);
 
 #endif

@@ -27,7 +27,8 @@ bool fc_release_at_least(const struct fc_release *release, struct fc_release wan
 	return release->patch >= wanted.patch;
 }
 
-int fc_release_parse(const char *text, const char *path, struct fc_release *ret, struct error *err)
+int fc_release_from_text(const char *text, const char *path, struct fc_release *ret,
+			 struct error *err)
 {
 	struct fc_release release, oldest = FC_RELEASE_MIN;
 
@@ -125,7 +126,7 @@ static int ask(const char *path, struct fc_release *ret, struct error *err)
 	if (!has_line)
 		return error_set(err, "%s: does not say its version within %d s", path,
 				 TIMEOUT_MS / 1000);
-	return fc_release_parse(line, path, ret, err);
+	return fc_release_from_text(line, path, ret, err);
 }
 
 static int check_file(const char *path, struct stat *ret, struct error *err)

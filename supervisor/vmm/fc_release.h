@@ -26,7 +26,8 @@ bool fc_release_at_least(const struct fc_release *release, struct fc_release wan
 
 /* The first line of `firecracker --version`: "Firecracker v1.16.1". One older than FC_RELEASE_MIN
  * is an error that names both. */
-int fc_release_parse(const char *text, const char *path, struct fc_release *ret, struct error *err);
+int fc_release_from_text(const char *text, const char *path, struct fc_release *ret,
+			 struct error *err);
 
 /* Asks the program, once for as long as the file stays as it is. The program must belong to root
  * and be writable for nobody else. Waits for at most 5 s. */

@@ -17,12 +17,12 @@ enum {
 };
 
 /* Takes the body. */
-static void add(struct fc_requests *requests, const char *method, char *path_taken,
+static void add(struct api_requests *requests, const char *method, char *path_taken,
 		json_t *body_taken)
 {
 	requests->items = xreallocarray(requests->items, requests->count + 1,
 					sizeof(*requests->items));
-	requests->items[requests->count++] = (struct fc_request){
+	requests->items[requests->count++] = (struct api_request){
 		.method = method,
 		.path = path_taken,
 		.body = json_line(body_taken),
@@ -30,7 +30,7 @@ static void add(struct fc_requests *requests, const char *method, char *path_tak
 	json_decref(body_taken);
 }
 
-static void put(struct fc_requests *requests, const char *path, json_t *body_taken)
+static void put(struct api_requests *requests, const char *path, json_t *body_taken)
 {
 	add(requests, "PUT", xstrdup(path), body_taken);
 }
@@ -57,7 +57,7 @@ static json_t *limiter(const struct vmm_limits *limits)
 
 /* --- booting --------------------------------------------------------------------------------- */
 
-static void add_outputs(const struct fc_release *release, struct fc_requests *requests)
+static void add_outputs(const struct fc_release *release, struct api_requests *requests)
 {
 	json_t *serial;
 
@@ -85,7 +85,7 @@ static const char *boot_arguments(void)
 #endif
 }
 
-static void add_machine(const struct vmm_config *config, struct fc_requests *requests)
+static void add_machine(const struct vmm_config *config, struct api_requests *requests)
 {
 	put(requests, "/machine-config",
 	    make(json_pack("{s:I, s:I, s:b}", "vcpu_count", (json_int_t)config->cpus,
@@ -97,7 +97,7 @@ static void add_machine(const struct vmm_config *config, struct fc_requests *req
 
 /* With an initramfs, no drive may be a root device. */
 static void add_disk(const struct vmm_config *config, const struct vmm_disk *disk,
-		     struct fc_requests *requests)
+		     struct api_requests *requests)
 {
 	const struct vmm_limits *limits = &config->limits;
 	bool is_limited = !disk->read_only && (limits->disk_bandwidth || limits->disk_iops);
@@ -113,7 +113,7 @@ static void add_disk(const struct vmm_config *config, const struct vmm_disk *dis
 }
 
 static void add_network(const struct vmm_config *config, const struct fc_release *release,
-			struct fc_requests *requests)
+			struct api_requests *requests)
 {
 	const uint8_t *mac = config->mac;
 	char text[18];
@@ -134,7 +134,7 @@ static json_t *balloon(const struct vmm_limits *limits)
 	return make(json_pack("{s:I}", "amount_mib", (json_int_t)(limits->balloon_bytes >> 20)));
 }
 
-static void add_devices(const struct vmm_config *config, struct fc_requests *requests)
+static void add_devices(const struct vmm_config *config, struct api_requests *requests)
 {
 	json_t *memory = balloon(&config->limits);
 
@@ -147,9 +147,9 @@ static void add_devices(const struct vmm_config *config, struct fc_requests *req
 }
 
 void fc_requests_boot(const struct vmm_config *config, const struct fc_release *release,
-		      struct fc_requests *ret)
+		      struct api_requests *ret)
 {
-	*ret = (struct fc_requests){ 0 };
+	*ret = (struct api_requests){ 0 };
 	add_outputs(release, ret);
 	add_machine(config, ret);
 	for (size_t i = 0; i < config->disk_count; i++)
@@ -163,9 +163,9 @@ void fc_requests_boot(const struct vmm_config *config, const struct fc_release *
 /* --- changing -------------------------------------------------------------------------------- */
 
 void fc_requests_limit(const struct vmm_limits *limits, const struct strv *disks,
-		       struct fc_requests *ret)
+		       struct api_requests *ret)
 {
-	*ret = (struct fc_requests){ 0 };
+	*ret = (struct api_requests){ 0 };
 	STRV_EACH (disk, disks)
 		add(ret, "PATCH", xasprintf("/drives/%s", disk),
 		    make(json_pack("{s:s, s:o}", "drive_id", disk, "rate_limiter",
@@ -173,19 +173,19 @@ void fc_requests_limit(const struct vmm_limits *limits, const struct strv *disks
 	add(ret, "PATCH", xstrdup("/balloon"), balloon(limits));
 }
 
-void fc_requests_pause(bool pause, struct fc_requests *ret)
+void fc_requests_pause(bool pause, struct api_requests *ret)
 {
-	*ret = (struct fc_requests){ 0 };
+	*ret = (struct api_requests){ 0 };
 	add(ret, "PATCH", xstrdup("/vm"),
 	    make(json_pack("{s:s}", "state", pause ? "Paused" : "Resumed")));
 }
 
-void fc_requests_reset(struct fc_requests *requests)
+void fc_requests_reset(struct api_requests *requests)
 {
 	for (size_t i = 0; i < requests->count; i++) {
 		free(requests->items[i].path);
 		free(requests->items[i].body);
 	}
 	free(requests->items);
-	*requests = (struct fc_requests){ 0 };
+	*requests = (struct api_requests){ 0 };
 }

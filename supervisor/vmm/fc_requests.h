@@ -23,27 +23,27 @@
 #define FC_METRICS "metrics" /* FIFO */
 #define FC_VSOCK   "v.sock"
 
-struct fc_request {
+struct api_request {
 	const char *method;
 	char *path; /* owned */
 	char *body; /* owned; JSON */
 	bool opens_tap;
 };
 
-struct fc_requests {
-	struct fc_request *items; /* owned */
+struct api_requests {
+	struct api_request *items; /* owned */
 	size_t count;
 };
 
 /* From a process that has just started to a running guest. */
 void fc_requests_boot(const struct vmm_config *config, const struct fc_release *release,
-		      struct fc_requests *ret);
+		      struct api_requests *ret);
 
 /* Of a running VM with these writable disks. */
 void fc_requests_limit(const struct vmm_limits *limits, const struct strv *disks,
-		       struct fc_requests *ret);
-void fc_requests_pause(bool pause, struct fc_requests *ret);
+		       struct api_requests *ret);
+void fc_requests_pause(bool pause, struct api_requests *ret);
 
-void fc_requests_reset(struct fc_requests *requests);
+void fc_requests_reset(struct api_requests *requests);
 
 #endif

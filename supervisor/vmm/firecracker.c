@@ -123,14 +123,14 @@ static int with_netns(const struct vmm *vmm,
 	return verb(vmm->data, netns, err);
 }
 
-static int before_request(void *data, const struct fc_request *request, struct error *err)
+static int before_request(void *data, const struct api_request *request, struct error *err)
 {
 	struct vmm *vmm = data;
 
 	return request->opens_tap ? with_netns(vmm, vmm->callbacks->lend_tap, err) : 0;
 }
 
-static int after_request(void *data, const struct fc_request *request, struct error *err)
+static int after_request(void *data, const struct api_request *request, struct error *err)
 {
 	struct vmm *vmm = data;
 
@@ -343,7 +343,7 @@ static int copy_initrd(const struct vmm *vmm, const struct vmm_config *config, s
 static void configure(struct vmm *vmm, const struct vmm_config *config,
 		      const struct fc_release *release)
 {
-	struct fc_requests requests;
+	struct api_requests requests;
 	struct error err;
 
 	if (reach(vmm, config, &err) < 0 || copy_initrd(vmm, config, &err) < 0) {
@@ -468,7 +468,7 @@ static void fc_kill(struct vmm *vmm)
 	cgroup_leaf_kill(vmm->leaf);
 }
 
-static void run(struct vmm *vmm, struct fc_requests *requests)
+static void run(struct vmm *vmm, struct api_requests *requests)
 {
 	if (vmm->api && vmm->child)
 		fc_api_run(vmm->api, requests);
@@ -477,7 +477,7 @@ static void run(struct vmm *vmm, struct fc_requests *requests)
 
 static void fc_limit(struct vmm *vmm, const struct vmm_limits *limits)
 {
-	struct fc_requests requests;
+	struct api_requests requests;
 	struct error err;
 
 	fc_requests_limit(limits, &vmm->writable, &requests);
@@ -488,7 +488,7 @@ static void fc_limit(struct vmm *vmm, const struct vmm_limits *limits)
 
 static void fc_pause(struct vmm *vmm)
 {
-	struct fc_requests requests;
+	struct api_requests requests;
 
 	fc_requests_pause(true, &requests);
 	run(vmm, &requests);
@@ -496,7 +496,7 @@ static void fc_pause(struct vmm *vmm)
 
 static void fc_resume(struct vmm *vmm)
 {
-	struct fc_requests requests;
+	struct api_requests requests;
 
 	fc_requests_pause(false, &requests);
 	run(vmm, &requests);
