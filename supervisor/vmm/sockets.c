@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -67,9 +68,12 @@ int socket_find_beneath(int dir_fd, const char *path, uid_t uid, int *ret_fd, st
 	struct ucred peer = { 0 };
 	socklen_t size = sizeof(peer);
 	struct sockaddr_un address;
+	struct stat st;
 
-	if (at < 0)
+	if (at < 0 || fstat(at, &st))
 		return error_errno(err, errno, "%s: open", path);
+	if (!S_ISSOCK(st.st_mode))
+		return error_set(err, "%s: not a socket", path);
 	set_path(&address, at, NULL);
 	if (connect_to(&address, path, &fd, err))
 		return -1;

@@ -207,7 +207,7 @@ static void test_sockets(void **state)
 	assert_non_null(strstr(err.text, "listens there, not"));
 	assert_int_equal(symlink("s", link), 0);
 	assert_int_equal(socket_find_beneath(dir_fd, "link", geteuid(), &found, &err), -1);
-	assert_int_equal(err.number, ELOOP);
+	assert_string_equal(err.text, "link: not a socket");
 	assert_int_equal(socket_find_beneath(dir_fd, "../s", geteuid(), &found, &err), -1);
 	assert_int_equal(err.number, EXDEV);
 	close(take_fd(&listener));
