@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "base/fs.h"
 #include "base/log.h"
 #include "config/load.h"
 #include "control/notify.h"
@@ -22,8 +17,8 @@
 #include "instance/roster.h"
 #include "loop/loop.h"
 #include "plan/plan.h"
-#include "privilege.h"
 #include "progress.h"
+#include "startup.h"
 
 enum { DAEMON_SIGNALS = 3 };
 
@@ -273,49 +268,11 @@ static void on_terminate(struct watch *watch, unsigned events, void *data)
 
 /* --- start and end --------------------------------------------------------------------------- */
 
-/* One daemon per run directory. The lock goes with the process, however it ends: a record lock, for
- * one of flock(2) would live on in a child that has not reached its exec. */
-static int take_lock(struct daemon *daemon, struct error *err)
-{
-	_cleanup_free_ char *path = xasprintf("%s/lock", daemon->settings->run_dir);
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-	if (fs_mkdir_p(daemon->settings->run_dir, 0755, err) < 0)
-		return -1;
-	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (daemon->lock_fd < 0)
-		return error_errno(err, errno, "%s: cannot open", path);
-	if (fcntl(daemon->lock_fd, F_SETLK, &lock) == 0)
-		return 0;
-	if (errno != EACCES && errno != EAGAIN)
-		return error_errno(err, errno, "%s: cannot lock", path);
-	if (fcntl(daemon->lock_fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
-		lock.l_pid = 0;
-	return error_set(err, "%s: another stokerd is running, process %d (stop it first)", path,
-			 (int)lock.l_pid);
-}
-
-/* A handful of descriptors per VM: the usual soft limit of 1024 would end at 200 of them. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int start(struct daemon *daemon, struct error *err)
 {
 	const struct settings *settings = daemon->settings;
 
-	umask(022);
-	signal(SIGPIPE, SIG_IGN);
-	raise_descriptor_limit();
-	if (privilege_drop(err) < 0 || take_lock(daemon, err) < 0 ||
-	    fs_mkdir_p(settings->state_dir, 0755, err) < 0 ||
-	    fs_mkdir_p(settings->log_dir, 0755, err) < 0)
+	if (startup_prepare(settings, &daemon->lock_fd, err) < 0)
 		return -1;
 	daemon->started_ms = loop_now_ms();
 	daemon->loop = loop_new(err);
@@ -336,12 +293,8 @@ static int start(struct daemon *daemon, struct error *err)
 static int first_load(struct daemon *daemon, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
-	struct fleet_status adopted = { 0 };
-	size_t count;
+	size_t count = roster_count(daemon->roster);
 
-	roster_observe(daemon->roster, &adopted);
-	count = adopted.count;
-	fleet_status_reset(&adopted);
 	if (count)
 		log_info("took over %zu VMs", count);
 	if (load_and_apply(daemon, &text) < 0 && count == 0)

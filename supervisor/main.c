@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stokerd [-c stoker.ini] [-n]: parse, load, run. See stokerd(8). */
+/* stokerd [-c stoker.ini] [-n | -S]: parse, load, run. See stokerd(8). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -7,25 +7,29 @@
 #include "base/log.h"
 #include "config/load.h"
 #include "daemon.h"
+#include "shutdown.h"
 
 enum { EXIT_USAGE = 2 };
 
 static int usage(FILE *out, int code)
 {
-	fputs("usage: stokerd [-c stoker.ini] [-n] [-V]\n"
+	fputs("usage: stokerd [-c stoker.ini] [-n | -S] [-V]\n"
 	      "  -c FILE  settings (default: " STOKER_SYSCONFDIR "/stoker/stoker.ini)\n"
 	      "  -n       check settings and manifests, print the plan, change nothing\n"
+	      "  -S       stop all VMs gracefully, and end; for the host's shutdown\n"
 	      "  -V       print the version\n",
 	      out);
 	return code;
 }
 
-static int run(const char *path, int is_dry)
+enum mode { MODE_DAEMON, MODE_DRY_RUN, MODE_SHUTDOWN };
+
+static int run(const char *path, enum mode mode)
 {
 	struct problems problems = { 0 };
 	struct settings settings = { 0 };
 	struct error err = { 0 };
-	int code = EXIT_SUCCESS;
+	int code;
 
 	if (settings_load(path, &settings, &problems) < 0) {
 		fputs(strbuf_text(&problems.text), stderr);
@@ -34,11 +38,15 @@ static int run(const char *path, int is_dry)
 	}
 	problems_reset(&problems);
 	log_set_level((enum log_level)settings.log_level);
-	if (is_dry) {
+	if (mode == MODE_DRY_RUN) {
 		code = daemon_dry_run(&settings);
-	} else if (daemon_run(&settings, &err) < 0) {
-		log_error("%s", err.text);
-		code = EXIT_FAILURE;
+	} else {
+		int result = mode == MODE_SHUTDOWN ? shutdown_run(&settings, &err)
+						   : daemon_run(&settings, &err);
+
+		if (result < 0)
+			log_error("%s", err.text);
+		code = result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
 	settings_reset(&settings);
 	return code;
@@ -47,15 +55,19 @@ static int run(const char *path, int is_dry)
 int main(int argc, char **argv)
 {
 	const char *path = STOKER_SYSCONFDIR "/stoker/stoker.ini";
-	int is_dry = 0, option;
+	enum mode mode = MODE_DAEMON;
+	int option;
 
-	while ((option = getopt(argc, argv, "c:nVh")) != -1) {
+	while ((option = getopt(argc, argv, "c:nSVh")) != -1) {
 		switch (option) {
 		case 'c':
 			path = optarg;
 			break;
 		case 'n':
-			is_dry = 1;
+		case 'S':
+			if (mode != MODE_DAEMON)
+				return usage(stderr, EXIT_USAGE);
+			mode = option == 'n' ? MODE_DRY_RUN : MODE_SHUTDOWN;
 			break;
 		case 'V':
 			puts("stokerd " STOKER_VERSION);
@@ -68,5 +80,5 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage(stderr, EXIT_USAGE);
-	return run(path, is_dry);
+	return run(path, mode);
 }

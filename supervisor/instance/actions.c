@@ -15,6 +15,7 @@ enum {
 	ADDRESS_RETRY_MS = 50,	  /* while another instance still holds our address */
 	CHANNEL_RETURN_MS = 5000, /* a lost channel may come back for so long */
 	STOP_MARGIN_MS = 10000,	  /* after the grace period: sync, unmount, power off */
+	HELLO_RETURN_MS = 30000,  /* an adopted guest answers within that, however busy the host */
 };
 
 enum event act_none(struct instance *instance)
@@ -167,12 +168,25 @@ enum event act_stop(struct instance *instance)
 	const char *name = instance->spec->stop_signal;
 	uint64_t grace_ms = instance->spec->stop_grace_ms;
 
+	/* One that was adopted most likely has a workload, and is only to say hello again. */
+	if (!instance->running_ms && instance->was_adopted) {
+		instance_arm(instance, HELLO_RETURN_MS);
+		return EVENT_NONE;
+	}
 	/* A guest that has not said hello has no workload to stop gracefully. */
 	if (!instance->running_ms || !instance->channel)
 		return kill_vmm(instance, REASON_OPERATOR);
 	channel_stop(instance->channel, name && *name ? signal_number(name) : 0, grace_ms);
 	instance_arm(instance, grace_ms + STOP_MARGIN_MS);
 	return EVENT_NONE;
+}
+
+enum event act_stop_heard(struct instance *instance)
+{
+	if (instance->running_ms) /* it knows already: its channel was lost and came back */
+		return EVENT_NONE;
+	instance->running_ms = loop_now_ms();
+	return act_stop(instance);
 }
 
 enum event act_delay(struct instance *instance)

@@ -420,6 +420,11 @@ void roster_apply(struct roster *roster, const struct fleet *fleet, const struct
 
 /* --- questions ------------------------------------------------------------------------------- */
 
+size_t roster_count(const struct roster *roster)
+{
+	return roster->count;
+}
+
 void roster_observe(const struct roster *roster, struct fleet_status *ret)
 {
 	ret->instances = xcalloc(roster->count, sizeof(*ret->instances));

@@ -30,6 +30,9 @@ struct roster *roster_close(struct roster *roster);
 /* Starts to make the fleet real as `plan` says. The fleet must outlive the next call. */
 void roster_apply(struct roster *roster, const struct fleet *fleet, const struct plan *plan);
 
+/* How many instances there are, whatever their phase. */
+size_t roster_count(const struct roster *roster);
+
 /* A view of all instances; its pointers hold until control returns to the loop. */
 void roster_observe(const struct roster *roster, struct fleet_status *ret);
 

@@ -43,6 +43,7 @@ static const struct transition table[PHASE_COUNT][EVENT_COUNT] = {
 		[EVENT_GONE_FAILED] = { PHASE_FAILED, act_rest },
 	},
 	[PHASE_STOPPING] = {
+		[EVENT_GUEST_READY] = { PHASE_STOPPING, act_stop_heard },
 		[EVENT_TIMEOUT] = { PHASE_STOPPING, act_kill_late },
 		[EVENT_CYCLE] = { PHASE_STOPPING, act_none },
 		[EVENT_REMOVE] = { PHASE_STOPPING, act_none },

@@ -61,6 +61,8 @@ static void every_phase_with_a_vmm_survives_its_end(void **state)
 	}
 	assert_int_equal(transition_find(PHASE_STOPPING, EVENT_GONE_AGAIN)->next, PHASE_FETCHING);
 	assert_int_equal(transition_find(PHASE_STOPPING, EVENT_GONE_FINAL)->next, PHASE_ABSENT);
+	/* One that was adopted is asked to stop when it can hear. */
+	assert_ptr_equal(transition_find(PHASE_STOPPING, EVENT_GUEST_READY)->act, act_stop_heard);
 	assert_null(transition_find(PHASE_STOPPED, EVENT_TIMEOUT));
 	assert_null(transition_find(PHASE_FAILED, EVENT_TIMEOUT));
 }
