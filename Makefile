@@ -56,8 +56,8 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all deps check check-unit check-system check-asan check-law check-format fuzz demo install \
-	uninstall clean help
+.PHONY: all deps check check-unit check-system check-asan check-law check-format check-kernel \
+	bench-boot kernel fuzz demo install uninstall clean help
 
 all: $(PROGRAMS)
 
@@ -70,10 +70,13 @@ help:
 ## check-unit    include law, format, unit and golden tests
 ## check-system  the tests that use network namespaces and boot guests (root)
 ## check-asan    the unit and golden tests under AddressSanitizer and UBSan
+## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root)
+## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
 ## demo          a two-tenant fleet from nothing to an HTTP answer; KEEP=1 leaves it running
+## kernel        a small guest kernel in build-kernel/ARCH; ARCH=x86_64|aarch64, default: this one's
 ## install       into $(DESTDIR)$(prefix); uninstall takes it away again
-## clean         remove what was built
+## clean         remove what was built, but for build-kernel/
 
 deps:
 	@./tests/deps.sh
@@ -229,6 +232,28 @@ fuzz:
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) KEEP=$(KEEP) tests/demo.sh
+
+# --- guest kernels: the fragments, the script and what it all means lie in config-examples/kernel ---
+
+ARCH ?= $(shell uname -m)
+KERNEL_x86_64  := build-kernel/x86_64/vmlinux
+KERNEL_aarch64 := build-kernel/aarch64/Image
+
+kernel:
+	$(Q)config-examples/kernel/build.sh $(ARCH) build-kernel
+
+$(KERNEL_x86_64) $(KERNEL_aarch64): build-kernel/%: $(wildcard config-examples/kernel/*)
+	$(Q)config-examples/kernel/build.sh $(patsubst %/,%,$(dir $*)) build-kernel
+
+check-kernel: all $(SYSTEM) $(BUILD)/aarch64/stoker-init $(KERNEL_x86_64) $(KERNEL_aarch64)
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_KERNEL=$(abspath $(KERNEL_x86_64)) tests/demo.sh
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_KERNEL=$(abspath $(KERNEL_x86_64)) \
+		GUEST_KERNEL=$(abspath $(KERNEL_x86_64)) $(PROVE) tests/kernel/guest.t tests/system/guest-boot.t
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) GUEST_KERNEL=$(abspath $(KERNEL_aarch64)) \
+		$(PROVE) tests/system/arm64-guest.t
+
+bench-boot: all $(KERNEL_x86_64)
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) tests/bench/boot.sh $(KERNEL_x86_64)
 
 # --- installing --------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # What stoker does, from nothing to a clean end, on a host of its own (a network namespace). Each
-# step prints the command that shows it. KEEP=1 leaves everything running at the end.
+# step prints the command that shows it. KEEP=1 leaves everything running at the end;
+# STOKER_KERNEL=PATH boots the VMs with another kernel than the distribution's.
 cd "$(dirname "$0")/.." || exit 1
 [ "$(id -u)" -eq 0 ] || { echo "make demo needs root: sudo make demo" >&2; exit 1; }
 . tests/lib.sh

@@ -3,8 +3,9 @@
 # Shared by the demo and the system tests: a host of their own (a network namespace, directories),
 # OCI images made from nothing, a daemon, and the guarantee that all of it goes away again.
 #
-# Source it from the top of the tree; STOKER_BUILD is the build directory. lib_host NAME makes the
-# host; whatever happens afterwards, lib_clean runs at exit.
+# Source it from the top of the tree; STOKER_BUILD is the build directory, STOKER_KERNEL the guests'
+# kernel (default: auto). lib_host NAME makes the host; whatever happens afterwards, lib_clean runs at
+# exit.
 
 set -u
 : "${STOKER_BUILD:=$PWD/build}"
@@ -54,6 +55,7 @@ lib_host() {
 		parent = $cgroup
 		[vm]
 		boot_timeout = ${STOKER_BOOT_TIMEOUT:-90s}
+		kernel = ${STOKER_KERNEL:-auto}
 	EOF
 }
 
