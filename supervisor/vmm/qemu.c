@@ -196,6 +196,13 @@ static void on_announce(struct watch *watch, unsigned events, void *data)
 	vmm->callbacks->channel(vmm->data, take_fd(&vmm->channel_fd));
 }
 
+static void on_refused(void *data, const struct error *why)
+{
+	struct vmm *vmm = data;
+
+	vmm->callbacks->refused(vmm->data, why);
+}
+
 static struct vmm *vmm_new(struct loop *loop, bool kvm, const struct vmm_callbacks *callbacks,
 			   void *data)
 {
@@ -218,7 +225,7 @@ static int watch_vm(struct vmm *vmm, int run_dir_fd, int fifo_fd, int console_fd
 	if (!vmm->console || socket_connect(run_dir_fd, CHANNEL_SOCKET, &vmm->channel_fd, err) ||
 	    socket_connect(run_dir_fd, QMP_SOCKET, &qmp_fd, err))
 		return -1;
-	vmm->qmp = qmp_new(vmm->loop, qmp_fd);
+	vmm->qmp = qmp_new(vmm->loop, qmp_fd, on_refused, vmm);
 	vmm->announce = loop_soon(vmm->loop, on_announce, vmm);
 	return 0;
 }
@@ -304,6 +311,9 @@ static int start_in(struct vmm *vmm, const struct settings *settings,
 		.channel_fd = channel_fd,
 		.console_fd = console_write_fd,
 	};
+	/* The limits of the disks are on the command line; for the balloon there is no option. */
+	if (config->limits.balloon_bytes)
+		qmp_set_balloon(vmm->qmp, config->limits.balloon_bytes);
 	return spawn(vmm, config, &parts, err);
 }
 
@@ -351,6 +361,22 @@ static void qemu_kill(struct vmm *vmm)
 	cgroup_leaf_kill(vmm->leaf);
 }
 
+static void qemu_limit(struct vmm *vmm, const struct vmm_limits *limits)
+{
+	qmp_limit_disks(vmm->qmp, limits->disk_bandwidth, limits->disk_iops);
+	qmp_set_balloon(vmm->qmp, limits->balloon_bytes);
+}
+
+static void qemu_pause(struct vmm *vmm)
+{
+	qmp_set_paused(vmm->qmp, true);
+}
+
+static void qemu_resume(struct vmm *vmm)
+{
+	qmp_set_paused(vmm->qmp, false);
+}
+
 static pid_t qemu_pid(const struct vmm *vmm)
 {
 	return vmm->pid;
@@ -372,6 +398,9 @@ const struct vmm_driver vmm_qemu = {
 	.start = qemu_start,
 	.adopt = qemu_adopt,
 	.kill = qemu_kill,
+	.limit = qemu_limit,
+	.pause = qemu_pause,
+	.resume = qemu_resume,
 	.pid = qemu_pid,
 	.start_time = qemu_start_time,
 	.describe = qemu_describe,

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "vmm/qmp.h"
 #include "vmm/tsc.h"
 
 enum { FIRST_FD = 3 };
@@ -73,19 +74,30 @@ static void add_kernel(const struct vmm_config *config, const struct qemu_parts 
 	add(args, "-append", kernel_arguments(parts->kvm));
 }
 
+/* One group for all writable disks, with limits or without: they are changed while the VM runs. */
+static void add_disk_limits(const struct vmm_limits *limits, struct qemu_args *args)
+{
+	add(args, "-object",
+	    xasprintf("{\"qom-type\":\"throttle-group\",\"id\":\"" QMP_DISK_LIMITS
+		      "\",\"limits\":{\"bps-total\":%" PRIu64 ",\"iops-total\":%" PRIu64 "}}",
+		      limits->disk_bandwidth, limits->disk_iops));
+}
+
 static void add_disk(const struct vmm_disk *disk, struct qemu_args *args)
 {
 	int set = pass_as_set(args, disk->fd);
 	const char *read_only = disk->read_only ? "on" : "off";
+	const char *format = disk->read_only ? "raw" : "throttle,throttle-group=" QMP_DISK_LIMITS;
 
-	/* discard: what the guest frees becomes a hole in the sparse file again. */
+	/* discard: what the guest frees becomes a hole in the sparse file again. no-flush: nobody
+	 * reads what is in the file after the VM. */
 	add(args, "-blockdev",
 	    xasprintf("driver=file,node-name=file%d,filename=/dev/fdset/%d,read-only=%s,"
-		      "auto-read-only=off,discard=unmap",
-		      set, set, read_only));
+		      "auto-read-only=off,discard=unmap,cache.no-flush=%s",
+		      set, set, read_only, disk->is_ephemeral ? "on" : "off"));
 	add(args, "-blockdev",
-	    xasprintf("driver=raw,node-name=disk%d,file=file%d,read-only=%s,discard=unmap", set,
-		      set, read_only));
+	    xasprintf("driver=%s,node-name=disk%d,file=file%d,read-only=%s,discard=unmap", format,
+		      set, set, read_only));
 	add(args, "-device",
 	    xasprintf("virtio-blk-device,drive=disk%d,serial=%s", set, disk->serial));
 }
@@ -142,6 +154,7 @@ void qemu_args_build(const struct vmm_config *config, const struct qemu_parts *p
 		    "resourcecontrol=deny"));
 	add_machine(config, parts, ret);
 	add_kernel(config, parts, ret);
+	add_disk_limits(&config->limits, ret);
 	for (size_t i = 0; i < config->disk_count; i++)
 		add_disk(&config->disks[i], ret);
 	add_network(config, ret);
@@ -149,6 +162,8 @@ void qemu_args_build(const struct vmm_config *config, const struct qemu_parts *p
 	add_console(parts, ret);
 	add(ret, "-device", xstrdup("virtio-rng-device"));
 	add(ret, "-device", xstrdup("pvpanic"));
+	/* Always there: it may be wanted while the VM runs. */
+	add(ret, "-device", xstrdup("virtio-balloon-device,deflate-on-oom=on"));
 }
 
 void qemu_args_reset(struct qemu_args *args)

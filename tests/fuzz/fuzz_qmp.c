@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-	struct qmp_reader reader = { 0 };
+	struct qmp_reader reader = { .awaited = 1 };
 	const char *reply = NULL;
 	size_t cut = length ? bytes[0] + 1u : 1;
 
@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 				    &reply, NULL))
 			break;
 	}
-	if (reader.line.length > QMP_LINE_MAX || reader.record.reason[QMP_WORD_MAX - 1])
+	if (reader.line.length > QMP_LINE_MAX || reader.record.reason[QMP_WORD_MAX - 1] ||
+	    reader.refusal[QMP_REASON_MAX - 1])
 		abort();
 	qmp_reader_reset(&reader);
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vmm/qmp.c: what QEMU says, in any cut; and qemu_classify(), which judges by it. */
+/* vmm/qmp.c: what QEMU says, in any cut, and what it is asked; and qemu_classify(), which judges.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +52,7 @@ static void test_conversation(void **state)
 	assert_int_equal(feed(&reader, GREETING, &reply, &err), 0);
 	assert_true(reader.record.greeted);
 	assert_false(reader.record.ready);
-	assert_string_equal(reply, "{\"execute\":\"qmp_capabilities\"}\n");
+	assert_string_equal(reply, "{\"execute\":\"qmp_capabilities\"}");
 	reply = NULL;
 	assert_int_equal(feed(&reader, READY PANIC SHUTDOWN("guest-panic"), &reply, &err), 0);
 	assert_null(reply);
@@ -101,7 +102,12 @@ static void test_refuses(void **state)
 	(void)state;
 	refuse(SHUTDOWN("x"), "QMP: a message before the greeting");
 	refuse(GREETING GREETING, "QMP: a second greeting");
-	refuse(GREETING "{\"error\": {\"class\": \"x\"}}\n", "QMP: a command was refused");
+	refuse(GREETING "{\"error\": {\"class\": \"x\"}}\n", "QMP: qmp_capabilities was refused");
+	refuse(GREETING READY READY, "QMP: an answer to nothing that was asked");
+	refuse(GREETING READY "{\"return\": {}, \"id\": 1}\n",
+	       "QMP: an answer to nothing that was asked");
+	refuse(GREETING READY "{\"error\": {\"desc\": \"x\"}}\n",
+	       "QMP: an answer to nothing that was asked");
 	refuse("[]\n", "QMP: a message that is no object");
 	refuse("{\n", "QMP");
 	memset(flood, ' ', QMP_LINE_MAX + 1);
@@ -138,7 +144,7 @@ static void test_drain(void **state)
 	(void)state;
 	assert_non_null(loop);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	qmp = qmp_new(loop, ends[0]);
+	qmp = qmp_new(loop, ends[0], NULL, NULL);
 	assert_int_equal(write(ends[1], words, sizeof(words) - 1), sizeof(words) - 1);
 	close(ends[1]);
 	record = qmp_drain(qmp);
@@ -148,6 +154,171 @@ static void test_drain(void **state)
 	assert_null(qmp_free(qmp));
 	loop_free(loop);
 }
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+struct talk {
+	struct loop *loop;
+	struct qmp *qmp;
+	int peer; /* QEMU's end */
+	int refusals;
+	struct error why; /* of the last one */
+};
+
+static void on_refused(void *data, const struct error *why)
+{
+	struct talk *talk = data;
+
+	talk->refusals++;
+	talk->why = *why;
+}
+
+static void on_tick(struct watch *watch, unsigned events, void *data)
+{
+	(void)watch, (void)events;
+	loop_stop(data);
+}
+
+/* Lets the loop see what lies in the socket. */
+static void turn(struct talk *talk)
+{
+	struct watch *tick = loop_timer(talk->loop, 5, on_tick, talk->loop);
+
+	loop_run(talk->loop);
+	watch_free(tick);
+}
+
+static void say(struct talk *talk, const char *text)
+{
+	assert_int_equal(write(talk->peer, text, strlen(text)), strlen(text));
+	turn(talk);
+}
+
+/* What QEMU finds in its socket: exactly this. */
+static void hears(struct talk *talk, const char *expected)
+{
+	char text[1024] = "";
+	ssize_t n = recv(talk->peer, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	text[n > 0 ? n : 0] = '\0';
+	assert_string_equal(text, expected);
+}
+
+static void talk_start(struct talk *talk)
+{
+	int ends[2];
+
+	*talk = (struct talk){ .loop = loop_new(NULL) };
+	assert_non_null(talk->loop);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	talk->peer = ends[1];
+	talk->qmp = qmp_new(talk->loop, ends[0], on_refused, talk);
+}
+
+static void talk_end(struct talk *talk)
+{
+	close(talk->peer);
+	qmp_free(talk->qmp);
+	loop_free(talk->loop);
+}
+
+#define LIMITS(bandwidth, iops, id)                                                           \
+	"{\"execute\":\"qom-set\",\"arguments\":{\"path\":\"/objects/limits\","               \
+	"\"property\":\"limits\",\"value\":{\"bps-total\":" bandwidth ",\"iops-total\":" iops \
+	"}},\"id\":" id "}\n"
+
+static void test_one_command_at_a_time(void **state)
+{
+	struct talk talk;
+
+	(void)state;
+	talk_start(&talk);
+	qmp_limit_disks(talk.qmp, 1, 2);
+	qmp_set_balloon(talk.qmp, 64 << 20);
+	qmp_set_paused(talk.qmp, true);
+	hears(&talk, "");
+	say(&talk, GREETING);
+	hears(&talk, "{\"execute\":\"qmp_capabilities\"}\n");
+	qmp_limit_disks(talk.qmp, 1048576, 10);
+	hears(&talk, "");
+	say(&talk, READY);
+	hears(&talk, LIMITS("1048576", "10", "1"));
+	/* While that one is under way, of the same kind only the latest waits. */
+	qmp_limit_disks(talk.qmp, 3, 3);
+	qmp_limit_disks(talk.qmp, 0, 0);
+	hears(&talk, "");
+	say(&talk, "{\"return\": {}, \"id\": 1}\r\n");
+	hears(&talk, LIMITS("0", "0", "2"));
+	say(&talk, "{\"return\": {}, \"id\": 2}\r\n");
+	hears(&talk, "{\"execute\":\"query-memory-size-summary\",\"id\":3}\n");
+	say(&talk,
+	    "{\"return\": {\"base-memory\": 134217728, \"plugged-memory\": 0}, \"id\": 3}\r\n");
+	hears(&talk, "{\"execute\":\"balloon\",\"arguments\":{\"value\":67108864},\"id\":4}\n");
+	say(&talk, SHUTDOWN("x") "{\"return\": {}, \"id\": 4}\r\n");
+	hears(&talk, "{\"execute\":\"stop\",\"id\":5}\n");
+	say(&talk, "{\"return\": {}, \"id\": 5}\r\n");
+	hears(&talk, "");
+	qmp_set_balloon(talk.qmp, 0);
+	hears(&talk, "{\"execute\":\"balloon\",\"arguments\":{\"value\":134217728},\"id\":6}\n");
+	qmp_set_paused(talk.qmp, false);
+	say(&talk, "{\"return\": {}, \"id\": 6}\r\n");
+	hears(&talk, "{\"execute\":\"cont\",\"id\":7}\n");
+	assert_int_equal(talk.refusals, 0);
+	talk_end(&talk);
+}
+
+/* A refusal is told and nothing else: what waits is asked for, and the end is still heard. */
+static void test_refused_command(void **state)
+{
+	struct talk talk;
+
+	(void)state;
+	talk_start(&talk);
+	say(&talk, GREETING READY);
+	hears(&talk, "{\"execute\":\"qmp_capabilities\"}\n");
+	qmp_limit_disks(talk.qmp, 7, 0);
+	qmp_set_paused(talk.qmp, true);
+	hears(&talk, LIMITS("7", "0", "1"));
+	say(&talk, "{\"id\": 1, \"error\": {\"class\": \"GenericError\", "
+		   "\"desc\": \"too \\u001b[2J much\"}}\r\n");
+	assert_int_equal(talk.refusals, 1);
+	assert_string_equal(talk.why.text, "QEMU does not limit the disks: too ?[2J much");
+	hears(&talk, "{\"execute\":\"stop\",\"id\":2}\n");
+	say(&talk, "{\"return\": {}, \"id\": 2}\r\n" SHUTDOWN("guest-reset"));
+	assert_int_equal(talk.refusals, 1);
+	assert_true(qmp_drain(talk.qmp)->shutdown);
+	talk_end(&talk);
+}
+
+/* Whoever speaks no QMP is not asked again, and that is told, for what was under way too. */
+static void test_refused_by_silence(void **state)
+{
+	struct talk talk;
+
+	(void)state;
+	talk_start(&talk);
+	say(&talk, GREETING READY);
+	qmp_limit_disks(talk.qmp, 7, 0);
+	assert_int_equal(talk.refusals, 0);
+	say(&talk, "{\"return\": {}, \"id\": 9}\r\n");
+	assert_int_equal(talk.refusals, 1);
+	assert_string_equal(talk.why.text, "QEMU does not limit the disks: its monitor has ended "
+					   "the conversation");
+	qmp_set_paused(talk.qmp, true);
+	assert_int_equal(talk.refusals, 1);
+	turn(&talk);
+	assert_int_equal(talk.refusals, 2);
+	assert_string_equal(talk.why.text, "QEMU does not pause or resume: its monitor has ended "
+					   "the conversation");
+	turn(&talk);
+	assert_int_equal(talk.refusals, 2);
+	/* Freed with a refusal still to be told. */
+	qmp_set_paused(talk.qmp, false);
+	talk_end(&talk);
+	assert_int_equal(talk.refusals, 2);
+}
+
+/* --- how it ended ---------------------------------------------------------------------------- */
 
 struct end_case {
 	const char *reason; /* NULL: no SHUTDOWN */
@@ -205,9 +376,15 @@ static void test_classify(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_conversation), cmocka_unit_test(test_any_cut),
-		cmocka_unit_test(test_refuses),	     cmocka_unit_test(test_words_are_bounded),
-		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_classify),
+		cmocka_unit_test(test_conversation),
+		cmocka_unit_test(test_any_cut),
+		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_words_are_bounded),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_one_command_at_a_time),
+		cmocka_unit_test(test_refused_command),
+		cmocka_unit_test(test_refused_by_silence),
+		cmocka_unit_test(test_classify),
 	};
 
 	return cmocka_run_group_tests_name("qmp", tests, NULL, NULL);
