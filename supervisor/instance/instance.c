@@ -269,17 +269,26 @@ void instance_replace(struct instance *instance, const struct spec *spec)
 	instance_event(instance, EVENT_CYCLE);
 }
 
+/* Only live fields differ, so the whole spec may be taken over. */
+static void take_live(struct instance *instance, struct spec *live)
+{
+	struct vmm_limits before = instance_limits(instance->spec), now = instance_limits(live);
+
+	spec_free(instance->spec);
+	instance->spec = live;
+	if (instance->vmm && memcmp(&before, &now, sizeof(now)) != 0)
+		instance->driver->limit(instance->vmm, &now);
+}
+
 void instance_update(struct instance *instance, const struct spec *spec)
 {
 	struct spec *live = spec_copy(spec);
 
-	/* Only live fields differ, so the whole spec may be taken over. */
 	if (instance->next) {
 		spec_free(instance->next);
 		instance->next = live;
 	} else {
-		spec_free(instance->spec);
-		instance->spec = live;
+		take_live(instance, live);
 	}
 	instance->leaving = false;
 	if (instance->vmm || instance->phase == PHASE_STOPPED)

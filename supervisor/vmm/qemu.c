@@ -44,6 +44,7 @@ enum {
 
 struct vmm {
 	struct loop *loop;		       /* borrowed */
+	const struct settings *settings;       /* borrowed */
 	const struct vmm_callbacks *callbacks; /* borrowed */
 	void *data;
 	struct child *child;	  /* owned; NULL when gone */
@@ -203,16 +204,24 @@ static void on_refused(void *data, const struct error *why)
 	vmm->callbacks->refused(vmm->data, why);
 }
 
-static struct vmm *vmm_new(struct loop *loop, bool kvm, const struct vmm_callbacks *callbacks,
-			   void *data)
+static bool use_kvm(const struct settings *settings)
+{
+	_cleanup_free_ char *cache = xasprintf("%s/kvm-state", settings->run_dir);
+
+	return kvm_probe(cache) == KVM_HARDWARE;
+}
+
+static struct vmm *vmm_new(struct loop *loop, const struct settings *settings,
+			   const struct vmm_callbacks *callbacks, void *data)
 {
 	struct vmm *vmm = xcalloc(1, sizeof(*vmm));
 
 	vmm->loop = loop;
+	vmm->settings = settings;
 	vmm->callbacks = callbacks;
 	vmm->data = data;
 	vmm->channel_fd = -1;
-	vmm->kvm = kvm;
+	vmm->kvm = use_kvm(settings);
 	return vmm;
 }
 
@@ -234,13 +243,6 @@ static void note_process(struct vmm *vmm)
 {
 	vmm->pid = child_pid(vmm->child);
 	vmm->start_time = child_start_time(vmm->child);
-}
-
-static bool use_kvm(const struct settings *settings)
-{
-	_cleanup_free_ char *cache = xasprintf("%s/kvm-state", settings->run_dir);
-
-	return kvm_probe(cache) == KVM_HARDWARE;
 }
 
 static int spawn(struct vmm *vmm, const struct vmm_config *config, const struct qemu_parts *parts,
@@ -322,7 +324,7 @@ static int qemu_start(struct loop *loop, const struct settings *settings,
 		      void *data, struct vmm **ret, struct error *err)
 {
 	CLEANUP(qemu_free_cleanup)
-	struct vmm *vmm = vmm_new(loop, use_kvm(settings), callbacks, data);
+	struct vmm *vmm = vmm_new(loop, settings, callbacks, data);
 
 	if (start_in(vmm, settings, config, err)) {
 		cgroup_leaf_remove(take_ptr(vmm->leaf), NULL);
@@ -340,7 +342,7 @@ static int qemu_adopt(struct loop *loop, const struct settings *settings,
 		      struct error *err)
 {
 	CLEANUP(qemu_free_cleanup)
-	struct vmm *vmm = vmm_new(loop, use_kvm(settings), callbacks, data);
+	struct vmm *vmm = vmm_new(loop, settings, callbacks, data);
 	int fifo_fd = -1;
 
 	if (child_adopt(loop, pid, start_time, on_exit_of_child, vmm, &vmm->child, err) ||
@@ -363,8 +365,12 @@ static void qemu_kill(struct vmm *vmm)
 
 static void qemu_limit(struct vmm *vmm, const struct vmm_limits *limits)
 {
+	struct error err;
+
 	qmp_limit_disks(vmm->qmp, limits->disk_bandwidth, limits->disk_iops);
 	qmp_set_balloon(vmm->qmp, limits->balloon_bytes);
+	if (cgroup_leaf_limit_disks(vmm->leaf, vmm->settings, limits, &err))
+		log_warning("%s", err.text);
 }
 
 static void qemu_pause(struct vmm *vmm)

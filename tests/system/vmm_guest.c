@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest of vmm-qemu.t, as its PID 1: loads the modules that lie in /modules, in the order of
- * their names, says on the port stoker.0 what devices it found, and then does as it is told there.
+ * The guest of vmm-qemu.t and vmm-limits.t, as its PID 1: loads the modules that lie in /modules,
+ * in the order of their names, says on the port stoker.0 what devices it found, and then does as it
+ * is told there.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -122,8 +123,74 @@ static void crash(void)
 		puts("no sysrq");
 }
 
+/* Requests of 4 KiB, past the guest's cache, of the writable disk. */
+static void read_disk(int port, int count)
+{
+	static char block[4096] __attribute__((aligned(4096)));
+	char serial[64] = "-";
+	int fd;
+
+	read_line("/sys/block/vda/serial", serial, sizeof(serial));
+	fd = open(strcmp(serial, "upper") == 0 ? "/dev/vda" : "/dev/vdb", O_RDONLY | O_DIRECT);
+	for (int i = 0; i < count; i++)
+		if (pread(fd, block, sizeof(block), (off_t)i * 65536) != (ssize_t)sizeof(block)) {
+			say(port, "read failed\n");
+			return;
+		}
+	close(fd);
+	say(port, "read done\n");
+}
+
+static void say_memory(int port)
+{
+	unsigned long kib = 0;
+	FILE *info = fopen("/proc/meminfo", "r");
+	char line[256];
+
+	while (info && fgets(line, sizeof(line), info))
+		sscanf(line, "MemFree: %lu", &kib);
+	if (info)
+		fclose(info);
+	snprintf(line, sizeof(line), "memory %lu KiB free\n", kib);
+	say(port, line);
+}
+
+static void eat(int port, size_t bytes)
+{
+	char *memory;
+
+	if (fork() != 0)
+		return;
+	memory = malloc(bytes);
+	for (size_t i = 0; memory && i < bytes; i += 4096)
+		((volatile char *)memory)[i] = 1;
+	say(port, memory ? "eaten\n" : "no memory\n");
+	_exit(0);
+}
+
+static void beat(int port)
+{
+	char line[32];
+
+	if (fork() != 0)
+		return;
+	for (unsigned i = 1;; i++) {
+		snprintf(line, sizeof(line), "beat %u\n", i);
+		say(port, line);
+		usleep(50000);
+	}
+}
+
 static void obey(int port, const char *word)
 {
+	if (strncmp(word, "read ", 5) == 0)
+		read_disk(port, atoi(word + 5));
+	if (strcmp(word, "memory") == 0)
+		say_memory(port);
+	if (strncmp(word, "eat ", 4) == 0)
+		eat(port, (size_t)atoi(word + 4) << 20);
+	if (strcmp(word, "beat") == 0)
+		beat(port);
 	if (strcmp(word, "ping") == 0)
 		say(port, "pong\n");
 	if (strcmp(word, "flood") == 0)
