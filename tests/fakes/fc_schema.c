@@ -98,8 +98,9 @@ static int check_enum(const json_t *value, const char *const *values, struct err
 {
 	_cleanup_strbuf_ struct strbuf what = { 0 };
 
+	/* An enum may be a map of one member there, which none of these is. */
 	if (!json_is_string(value))
-		return fault_type(err, value, "type", "string or map");
+		return fault_body(err, "expected value");
 	for (size_t i = 0; values[i]; i++)
 		if (!strcmp(values[i], json_string_value(value)))
 			return 0;
@@ -145,6 +146,8 @@ static int check_value(const struct fc_session *session, const struct fc_field *
 	switch (field->type) {
 	case FC_STRING:
 		return json_is_string(value) ? 0 : fault_type(err, value, "type", "a string");
+	case FC_PATH:
+		return json_is_string(value) ? 0 : fault_type(err, value, "type", "path string");
 	case FC_BOOL:
 		return json_is_boolean(value) ? 0 : fault_type(err, value, "type", "a boolean");
 	case FC_U8:

@@ -20,20 +20,20 @@ static const struct fc_field limiter_fields[] = {
 static const struct fc_object limiter = { "RateLimiterConfig", limiter_fields };
 
 static const struct fc_field logger_fields[] = {
-	{ "log_path", FC_STRING, FC_OPTIONAL }, { "level", FC_LEVEL, FC_OPTIONAL },
+	{ "log_path", FC_PATH, FC_OPTIONAL },	{ "level", FC_LEVEL, FC_OPTIONAL },
 	{ "show_level", FC_BOOL, FC_OPTIONAL }, { "show_log_origin", FC_BOOL, FC_OPTIONAL },
 	{ "module", FC_STRING, FC_OPTIONAL },	{ 0 },
 };
 static const struct fc_object logger = { "LoggerConfig", logger_fields };
 
 static const struct fc_field metrics_fields[] = {
-	{ "metrics_path", FC_STRING, FC_REQUIRED },
+	{ "metrics_path", FC_PATH, FC_REQUIRED },
 	{ 0 },
 };
 static const struct fc_object metrics = { "MetricsConfig", metrics_fields, true };
 
 static const struct fc_field serial_fields[] = {
-	{ "serial_out_path", FC_STRING, FC_OPTIONAL },
+	{ "serial_out_path", FC_PATH, FC_OPTIONAL },
 	{ "rate_limiter", FC_OBJECT, FC_OPTIONAL, FC_RELEASE(1, 16), .object = &bucket },
 	{ 0 },
 };

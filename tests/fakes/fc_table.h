@@ -10,6 +10,7 @@
 
 enum fc_type {
 	FC_STRING,
+	FC_PATH,
 	FC_BOOL,
 	FC_U8,
 	FC_U16,
