@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timex.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -13,18 +12,11 @@
 #include "ctl/print.h"
 #include "host/host.h"
 
-static const char *const verdicts[] = {
-	[VERDICT_OK] = "ok",
-	[VERDICT_WARN] = "warn",
-	[VERDICT_BAD] = "bad",
+static const char *const grade_names[] = {
+	[GRADE_OK] = "ok",
+	[GRADE_WARN] = "warn",
+	[GRADE_BAD] = "bad",
 };
-
-static bool is_clock_synchronised(void)
-{
-	struct timex timex = { 0 };
-
-	return adjtimex(&timex) != TIME_ERROR && !(timex.status & STA_UNSYNC);
-}
 
 /* Neither fact nor remedy is ever cut: a command that is not whole helps nobody. */
 static void print_findings(const struct findings *found)
@@ -32,14 +24,15 @@ static void print_findings(const struct findings *found)
 	size_t width = 0;
 
 	for (size_t i = 0; i < found->count; i++)
-		if (strlen(found->items[i].name) > width)
-			width = strlen(found->items[i].name);
+		if (strlen(check_names[found->items[i].check]) > width)
+			width = strlen(check_names[found->items[i].check]);
 	for (size_t i = 0; i < found->count; i++) {
 		const struct finding *finding = &found->items[i];
-		const char *word = verdicts[finding->verdict];
+		const char *word = grade_names[finding->grade];
 
 		printf("%s%s%s%*s  %-*s  ", print_phase_color(word), word, print_color_end(),
-		       (int)(sizeof("warn") - 1 - strlen(word)), "", (int)width, finding->name);
+		       (int)(sizeof("warn") - 1 - strlen(word)), "", (int)width,
+		       check_names[finding->check]);
 		print_text(stdout, finding->fact);
 		if (finding->remedy) {
 			fputs("  (remedy: ", stdout);
@@ -58,10 +51,10 @@ static void print_json(const struct findings *found)
 	for (size_t i = 0; i < found->count; i++) {
 		const struct finding *finding = &found->items[i];
 
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:s, s:s?}", "verdict",
-						verdicts[finding->verdict], "name", finding->name,
-						"fact", finding->fact, "remedy", finding->remedy));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s?}", "verdict",
+						      grade_names[finding->grade], "name",
+						      check_names[finding->check], "fact",
+						      finding->fact, "remedy", finding->remedy));
 	}
 	text = json_dumps(list, JSON_INDENT(2));
 	puts(text ? text : "[]");
@@ -69,11 +62,11 @@ static void print_json(const struct findings *found)
 
 int ctl_doctor(const struct ctl *ctl)
 {
-	struct host host = { .root = "", .is_clock_synchronised = is_clock_synchronised() };
 	struct problems problems = { 0 };
 	struct findings found = { 0 };
 	struct settings settings = { 0 };
 	int result = EXIT_DONE;
+	struct host host;
 	struct error err;
 
 	if (settings_load(ctl->settings_path, &settings, &problems) < 0) {
@@ -82,14 +75,14 @@ int ctl_doctor(const struct ctl *ctl)
 		error_set(&err, "%s is not valid", ctl->settings_path);
 		return ctl_fail(&err);
 	}
-	host.settings = &settings;
-	host_examine(&host, &found);
+	host = host_here(&settings);
+	host_examine(&host, CHECK_ALL, &found);
 	if (ctl->is_json)
 		print_json(&found);
 	else
 		print_findings(&found);
 	for (size_t i = 0; i < found.count; i++)
-		if (found.items[i].verdict == VERDICT_BAD)
+		if (found.items[i].grade == GRADE_BAD)
 			result = EXIT_REFUSED;
 	findings_reset(&found);
 	problems_reset(&problems);

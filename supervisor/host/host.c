@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of checks, in the order in which their findings are printed, and what checks share. */
+/* The table of checks, and what they share. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timex.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
@@ -12,36 +14,37 @@
 
 enum { FILE_MAX = 8 << 20 };
 
-static const struct check {
-	const char *name;
-	check_fn *run;
-} checks[] = {
-	{ "kvm", check_kvm },
-	{ "smt", check_smt },
-	{ "ksm", check_ksm },
-	{ "swap", check_swap },
-	{ "vulnerabilities", check_vulnerabilities },
-	{ "kernel", check_kernel },
-	{ "cgroup", check_cgroup },
-	{ "entropy", check_entropy },
-	{ "clocksource", check_clocksource },
-	{ "clock", check_clock },
-	{ "hugepages", check_hugepages },
-	{ "btf", check_btf },
-	{ "bpffs", check_bpffs },
-	{ "unprivileged-bpf", check_unprivileged_bpf },
-	{ "nftables", check_nftables },
-	{ "conntrack", check_conntrack },
-	{ "forwarding", check_forwarding },
-	{ "guest-kernel", check_guest_kernel },
-	{ "qemu", check_qemu },
-	{ "libexec", check_libexec },
-	{ "directories", check_directories },
-	{ "uids", check_uids },
+static check_fn *const checks[CHECK_COUNT] = {
+	[CHECK_KVM] = check_kvm,
+	[CHECK_SMT] = check_smt,
+	[CHECK_KSM] = check_ksm,
+	[CHECK_SWAP] = check_swap,
+	[CHECK_VULNERABILITIES] = check_vulnerabilities,
+	[CHECK_KERNEL] = check_kernel,
+	[CHECK_CGROUP] = check_cgroup,
+	[CHECK_ENTROPY] = check_entropy,
+	[CHECK_CLOCKSOURCE] = check_clocksource,
+	[CHECK_CLOCK] = check_clock,
+	[CHECK_HUGEPAGES] = check_hugepages,
+	[CHECK_BTF] = check_btf,
+	[CHECK_BPFFS] = check_bpffs,
+	[CHECK_UNPRIVILEGED_BPF] = check_unprivileged_bpf,
+	[CHECK_TUN] = check_tun,
+	[CHECK_NFTABLES] = check_nftables,
+	[CHECK_CONNTRACK] = check_conntrack,
+	[CHECK_FORWARDING] = check_forwarding,
+	[CHECK_GUEST_KERNEL] = check_guest_kernel,
+	[CHECK_QEMU] = check_qemu,
+	[CHECK_FIRECRACKER] = check_firecracker,
+	[CHECK_JAILER] = check_jailer,
+	[CHECK_JAIL] = check_jail,
+	[CHECK_LIBEXEC] = check_libexec,
+	[CHECK_DIRECTORIES] = check_directories,
+	[CHECK_UIDS] = check_uids,
 };
 
-static void find_v(struct findings *found, enum verdict verdict, const char *remedy,
-		   const char *format, va_list args)
+static void find_v(struct findings *found, enum grade grade, const char *remedy, const char *format,
+		   va_list args)
 {
 	struct finding *finding;
 	char *fact;
@@ -54,7 +57,7 @@ static void find_v(struct findings *found, enum verdict verdict, const char *rem
 			*at = '?';
 	found->items = xreallocarray(found->items, found->count + 1, sizeof(*found->items));
 	finding = &found->items[found->count++];
-	*finding = (struct finding){ verdict, found->check, fact, xstrdup(remedy) };
+	*finding = (struct finding){ found->check, grade, fact, xstrdup(remedy) };
 }
 
 void find_ok(struct findings *found, const char *format, ...)
@@ -62,16 +65,16 @@ void find_ok(struct findings *found, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	find_v(found, VERDICT_OK, NULL, format, args);
+	find_v(found, GRADE_OK, NULL, format, args);
 	va_end(args);
 }
 
-void find(struct findings *found, enum verdict verdict, const char *remedy, const char *format, ...)
+void find(struct findings *found, enum grade grade, const char *remedy, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	find_v(found, verdict, remedy, format, args);
+	find_v(found, grade, remedy, format, args);
 	va_end(args);
 }
 
@@ -87,6 +90,13 @@ int host_read(const struct host *host, const char *path, struct strbuf *ret)
 	if (ret->length && ret->data[ret->length - 1] == '\n')
 		ret->data[--ret->length] = '\0';
 	return 0;
+}
+
+bool host_has(const struct host *host, const char *path)
+{
+	_cleanup_free_ char *real = xasprintf("%s%s", host->root, path);
+
+	return access(real, R_OK) == 0;
 }
 
 bool has_word(const char *text, const char *word)
@@ -111,11 +121,30 @@ bool is_version_at_least(const char *version, unsigned major, unsigned minor)
 	return has_major > major || (has_major == major && has_minor >= minor);
 }
 
-void host_examine(const struct host *host, struct findings *ret)
+static bool is_clock_synchronised(void)
 {
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		ret->check = checks[i].name;
-		checks[i].run(host, ret);
+	struct timex timex = { 0 };
+
+	return adjtimex(&timex) != TIME_ERROR && !(timex.status & STA_UNSYNC);
+}
+
+struct host host_here(const struct settings *settings)
+{
+	return (struct host){
+		.root = "",
+		.settings = settings,
+		.is_clock_synchronised = is_clock_synchronised(),
+		.probe_kvm = kvm_probe,
+	};
+}
+
+void host_examine(const struct host *host, uint64_t wanted, struct findings *ret)
+{
+	for (enum check check = 0; check < CHECK_COUNT; check++) {
+		if (!(wanted & CHECK_BIT(check)))
+			continue;
+		ret->check = check;
+		checks[check](host, ret);
 	}
 }
 

@@ -15,44 +15,36 @@
 #include "base/strv.h"
 #include "host/checks.h"
 
-/* The daemon's record is "BOOT-ID STATE": one from an earlier boot proves nothing. */
-static bool read_kvm_state(const struct host *host, struct strbuf *ret)
-{
-	_cleanup_free_ char *path = xasprintf("%s/kvm-state", host->settings->run_dir);
-	_cleanup_strbuf_ struct strbuf boot_id = { 0 };
-
-	if (host_read(host, "/proc/sys/kernel/random/boot_id", &boot_id) < 0 || !boot_id.length ||
-	    host_read(host, path, ret) < 0 || ret->length <= boot_id.length ||
-	    strncmp(ret->data, boot_id.data, boot_id.length) != 0 ||
-	    ret->data[boot_id.length] != ' ')
-		return false;
-	strbuf_consume(ret, boot_id.length + 1);
-	return true;
-}
-
+/* As VMs get it: the verdict of this boot's first probe, or that of a probe made now, which is kept
+ * for them. */
 void check_kvm(const struct host *host, struct findings *found)
 {
 	_cleanup_free_ char *device = xasprintf("%s/dev/kvm", host->root);
-	_cleanup_strbuf_ struct strbuf state = { 0 };
+	_cleanup_free_ char *cache = xasprintf("%s/kvm-state", host->settings->run_dir);
 
-	if (access(device, F_OK) < 0)
-		find(found, VERDICT_WARN,
+	if (access(device, F_OK) < 0) {
+		find(found, GRADE_WARN,
 		     "modprobe kvm_intel or kvm_amd; enable virtualisation in the firmware",
 		     "absent: no /dev/kvm, VMs are emulated (tcg), many times slower");
-	else if (!read_kvm_state(host, &state))
-		find(found, VERDICT_WARN, "start stokerd and a VM: the first start probes it",
-		     "not probed yet in this boot");
-	else if (strcmp(state.data, "hardware") == 0)
+		return;
+	}
+	switch (host->probe_kvm(cache)) {
+	case KVM_HARDWARE:
 		find_ok(found, "hardware: VMs run on the processor (kvm)");
-	else if (strcmp(state.data, "emulated") == 0)
-		find(found, VERDICT_WARN, "use a host with hardware virtualisation",
+		break;
+	case KVM_EMULATED:
+		find(found, GRADE_WARN, "use a host with hardware virtualisation",
 		     "emulated: slower than none, VMs are emulated by QEMU (tcg)");
-	else if (strcmp(state.data, "unusable") == 0)
-		find(found, VERDICT_WARN, "use a host with hardware virtualisation",
+		break;
+	case KVM_UNUSABLE:
+		find(found, GRADE_WARN, "use a host with hardware virtualisation",
 		     "unusable: /dev/kvm opens but runs no guest, VMs are emulated (tcg)");
-	else
-		find(found, VERDICT_BAD, "remove kvm-state in run_dir and start a VM",
-		     "the daemon's record of the probe holds something else");
+		break;
+	case KVM_ABSENT:
+		find(found, GRADE_WARN, "run this as root, as stokerd does",
+		     "unknown: /dev/kvm is there, but not for this user");
+		break;
+	}
 }
 
 void check_smt(const struct host *host, struct findings *found)
@@ -60,10 +52,10 @@ void check_smt(const struct host *host, struct findings *found)
 	_cleanup_strbuf_ struct strbuf control = { 0 };
 
 	if (host_read(host, "/sys/devices/system/cpu/smt/control", &control) < 0)
-		find(found, VERDICT_WARN, "disable it in the firmware, or boot with nosmt",
+		find(found, GRADE_WARN, "disable it in the firmware, or boot with nosmt",
 		     "unknown: this kernel does not say");
 	else if (strcmp(strbuf_text(&control), "on") == 0)
-		find(found, VERDICT_WARN,
+		find(found, GRADE_WARN,
 		     "echo off > /sys/devices/system/cpu/smt/control, or boot with nosmt",
 		     "on: two tenants may share a core, and what it leaks");
 	else
@@ -72,13 +64,17 @@ void check_smt(const struct host *host, struct findings *found)
 
 void check_ksm(const struct host *host, struct findings *found)
 {
-	_cleanup_strbuf_ struct strbuf run = { 0 };
+	_cleanup_strbuf_ struct strbuf run = { 0 }, shared = { 0 };
 
+	host_read(host, "/sys/kernel/mm/ksm/pages_shared", &shared);
 	if (host_read(host, "/sys/kernel/mm/ksm/run", &run) < 0)
 		find_ok(found, "not in this kernel");
 	else if (strcmp(strbuf_text(&run), "1") == 0)
-		find(found, VERDICT_BAD, "echo 2 > /sys/kernel/mm/ksm/run; disable ksmtuned",
+		find(found, GRADE_BAD, "echo 2 > /sys/kernel/mm/ksm/run; disable ksmtuned",
 		     "on: merged pages tell a tenant what another one's memory holds");
+	else if (strtoul(strbuf_text(&shared), NULL, 10) > 0)
+		find(found, GRADE_WARN, "echo 2 > /sys/kernel/mm/ksm/run",
+		     "off, but %s pages are still merged", strbuf_text(&shared));
 	else
 		find_ok(found, "off");
 }
@@ -94,7 +90,7 @@ void check_swap(const struct host *host, struct findings *found)
 	}
 	line = strchr(strbuf_text(&swaps), '\n'); /* behind the heading */
 	if (line && line[1])
-		find(found, VERDICT_WARN, "swapoff -a, and remove it from /etc/fstab",
+		find(found, GRADE_WARN, "swapoff -a, and remove it from /etc/fstab",
 		     "%.*s is in use: guests' memory may reach a disk",
 		     (int)strcspn(line + 1, " \t\n"), line + 1);
 	else
@@ -114,13 +110,12 @@ static void cleanup_dir(DIR **directory)
 static void judge_vulnerability(const char *name, const char *text, struct findings *found)
 {
 	if (strstr(text, "Vulnerable"))
-		find(found, VERDICT_BAD,
-		     "update kernel and microcode; boot without mitigations=off", "%s: %s", name,
-		     text);
+		find(found, GRADE_BAD, "update kernel and microcode; boot without mitigations=off",
+		     "%s: %s", name, text);
 	else if (strstr(text, "vulnerable"))
-		find(found, VERDICT_WARN, "boot with mitigations=auto,nosmt", "%s: %s", name, text);
+		find(found, GRADE_WARN, "boot with mitigations=auto,nosmt", "%s: %s", name, text);
 	else if (strncmp(text, "Not affected", 12) != 0 && !strstr(text, "Mitigation"))
-		find(found, VERDICT_WARN, "see the kernel's admin-guide/hw-vuln", "%s: %s", name,
+		find(found, GRADE_WARN, "see the kernel's admin-guide/hw-vuln", "%s: %s", name,
 		     text);
 }
 
@@ -142,7 +137,7 @@ void check_vulnerabilities(const struct host *host, struct findings *found)
 		if (entry->d_name[0] != '.')
 			strv_add(&names, entry->d_name);
 	if (!names.count) {
-		find(found, VERDICT_WARN, "run a kernel of 4.15 or later, with sysfs mounted",
+		find(found, GRADE_WARN, "run a kernel of 4.15 or later, with sysfs mounted",
 		     "unknown: %s is empty", place);
 		return;
 	}
@@ -168,13 +163,13 @@ void check_kernel(const struct host *host, struct findings *found)
 	host_read(host, "/proc/sys/kernel/osrelease", &release);
 	version = strbuf_text(&release);
 	if (!is_version_at_least(version, 5, 10))
-		find(found, VERDICT_BAD, "run a kernel of 5.10 or later",
+		find(found, GRADE_BAD, "run a kernel of 5.10 or later",
 		     "'%s' is older than the guard needs", version);
 	else if (!is_version_at_least(version, 6, 2))
-		find(found, VERDICT_WARN, "run a kernel of 6.6 or later",
+		find(found, GRADE_WARN, "run a kernel of 6.6 or later",
 		     "%s: the guard reads packets by address and attaches by clsact", version);
 	else if (!is_version_at_least(version, 6, 6))
-		find(found, VERDICT_WARN, "run a kernel of 6.6 or later",
+		find(found, GRADE_WARN, "run a kernel of 6.6 or later",
 		     "%s: the guard attaches by clsact, which others can replace", version);
 	else
 		find_ok(found, "%s: the guard attaches by TCX", version);
@@ -187,7 +182,7 @@ void check_cgroup(const struct host *host, struct findings *found)
 	_cleanup_strbuf_ struct strbuf missing = { 0 };
 
 	if (host_read(host, "/sys/fs/cgroup/cgroup.controllers", &controllers) < 0) {
-		find(found, VERDICT_WARN, "boot with systemd.unified_cgroup_hierarchy=1",
+		find(found, GRADE_WARN, "boot with systemd.unified_cgroup_hierarchy=1",
 		     "no unified hierarchy (version 2) at /sys/fs/cgroup");
 		return;
 	}
@@ -195,9 +190,12 @@ void check_cgroup(const struct host *host, struct findings *found)
 		if (!has_word(strbuf_text(&controllers), wanted[i]))
 			strbuf_printf(&missing, " %s", wanted[i]);
 	if (missing.length)
-		find(found, VERDICT_WARN,
+		find(found, GRADE_WARN,
 		     "boot without cgroup_disable= and without version 1 hierarchies",
 		     "version 2 without:%s", strbuf_text(&missing));
+	else if (strcmp(host->settings->cgroup_parent, "none") == 0)
+		find(found, GRADE_WARN, "remove parent = none from [cgroup]",
+		     "not used: VMs run without limits of memory, processor and threads");
 	else
 		find_ok(found, "version 2 with cpu, memory, pids, io");
 }
@@ -211,7 +209,7 @@ void check_entropy(const struct host *host, struct findings *found)
 	/* Since 5.18 this is 256 once the generator is seeded, and less only before. */
 	host_read(host, "/proc/sys/kernel/random/entropy_avail", &bits);
 	if (strtoul(strbuf_text(&bits), NULL, 10) < 128)
-		find(found, VERDICT_WARN, "add a hardware source (virtio-rng, rngd)",
+		find(found, GRADE_WARN, "add a hardware source (virtio-rng, rngd)",
 		     "'%s' bits: guests are seeded from here", strbuf_text(&bits));
 	else
 		find_ok(found, "%s bits", strbuf_text(&bits));
@@ -230,7 +228,7 @@ void check_clocksource(const struct host *host, struct findings *found)
 			find_ok(found, "%s", fast[i]);
 			return;
 		}
-	find(found, VERDICT_WARN, "dmesg | grep -i clocksource says why",
+	find(found, GRADE_WARN, "dmesg | grep -i clocksource says why",
 	     "'%s': each reading of the time is slow, also that of a VM monitor",
 	     strbuf_text(&source));
 }
@@ -240,7 +238,7 @@ void check_clock(const struct host *host, struct findings *found)
 	if (host->is_clock_synchronised)
 		find_ok(found, "synchronised");
 	else
-		find(found, VERDICT_WARN, "timedatectl set-ntp true, or install chrony",
+		find(found, GRADE_WARN, "timedatectl set-ntp true, or install chrony",
 		     "not synchronised: certificates of registries and dates of logs depend on it");
 }
 
@@ -255,7 +253,7 @@ void check_hugepages(const struct host *host, struct findings *found)
 	line = strstr(strbuf_text(&meminfo), key);
 	reserved = line ? strtoul(line + sizeof(key) - 1, NULL, 10) : 0;
 	if (reserved)
-		find(found, VERDICT_WARN, "sysctl vm.nr_hugepages=0, unless others need them",
+		find(found, GRADE_WARN, "sysctl vm.nr_hugepages=0, unless others need them",
 		     "%lu reserved: VMs do not use them", reserved);
 	else
 		find_ok(found, "none reserved, VMs use none");

@@ -13,12 +13,10 @@
 
 void check_btf(const struct host *host, struct findings *found)
 {
-	_cleanup_free_ char *path = xasprintf("%s/sys/kernel/btf/vmlinux", host->root);
-
-	if (access(path, F_OK) == 0)
+	if (host_has(host, "/sys/kernel/btf/vmlinux"))
 		find_ok(found, "the kernel describes its types");
 	else
-		find(found, VERDICT_BAD, "run a kernel with CONFIG_DEBUG_INFO_BTF=y",
+		find(found, GRADE_BAD, "run a kernel with CONFIG_DEBUG_INFO_BTF=y",
 		     "no /sys/kernel/btf/vmlinux: the guard cannot be loaded, so no VM starts");
 }
 
@@ -58,7 +56,7 @@ void check_bpffs(const struct host *host, struct findings *found)
 	if (strcmp(type, "bpf") == 0)
 		find_ok(found, "mounted at %s", mount);
 	else
-		find(found, VERDICT_BAD, "mount -t bpf bpf /sys/fs/bpf, or set bpf_dir in [paths]",
+		find(found, GRADE_BAD, "mount -t bpf bpf /sys/fs/bpf, or set bpf_dir in [paths]",
 		     "%s lies on %s: the guard's pins need a BPF file system", bpf_dir, type);
 }
 
@@ -69,10 +67,19 @@ void check_unprivileged_bpf(const struct host *host, struct findings *found)
 	if (host_read(host, "/proc/sys/kernel/unprivileged_bpf_disabled", &value) < 0)
 		find_ok(found, "not in this kernel");
 	else if (strcmp(strbuf_text(&value), "0") == 0)
-		find(found, VERDICT_BAD, "sysctl -w kernel.unprivileged_bpf_disabled=1",
+		find(found, GRADE_BAD, "sysctl -w kernel.unprivileged_bpf_disabled=1",
 		     "allowed: any user may load programs into the kernel");
 	else
 		find_ok(found, "disabled");
+}
+
+void check_tun(const struct host *host, struct findings *found)
+{
+	if (host_has(host, "/dev/net/tun"))
+		find_ok(found, "/dev/net/tun is there");
+	else
+		find(found, GRADE_BAD, "modprobe tun",
+		     "no /dev/net/tun: no VM can have a network interface, so none starts");
 }
 
 void check_nftables(const struct host *host, struct findings *found)
@@ -90,7 +97,7 @@ void check_nftables(const struct host *host, struct findings *found)
 			find_ok(found, "%s", places[i]);
 		return;
 	}
-	find(found, VERDICT_WARN, "apt-get install nftables",
+	find(found, GRADE_WARN, "apt-get install nftables",
 	     "no nft program: a tenant with egress cannot be connected");
 }
 
@@ -115,8 +122,7 @@ void check_conntrack(const struct host *host, struct findings *found)
 		 kernel_has(host, "modules.dep", "/nf_conntrack.ko"))
 		find_ok(found, "loaded when it is needed");
 	else
-		find(found, VERDICT_WARN,
-		     "install the kernel's modules, then: modprobe nf_conntrack",
+		find(found, GRADE_WARN, "install the kernel's modules, then: modprobe nf_conntrack",
 		     "not there: a tenant with egress cannot be connected");
 }
 

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks of what the daemon executes, reads and hands out, for host.c: programs and
- * directories that only root may change, a guest kernel, user ids that nobody else has.
+ * Checks of what the daemon reads, writes and hands out, for host.c: directories and a guest kernel
+ * that only root may change, user ids that nobody else has.
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "host/checks.h"
 
-enum { LINKS_MAX = 40, SILENCE_MAX_MS = 10000 };
+enum { LINKS_MAX = 40 };
 
 /* --- who may change a file --------------------------------------------------------------------
  */
@@ -33,12 +27,12 @@ static int judge_file(const struct host *host, const char *path, const struct st
 
 	if (stat->st_uid != host->trusted_uid) {
 		remedy = xasprintf("chown root:root %s", path);
-		find(found, VERDICT_BAD, remedy, "%s belongs to user %u", path, stat->st_uid);
+		find(found, GRADE_BAD, remedy, "%s belongs to user %u", path, stat->st_uid);
 		return -1;
 	}
 	if (stat->st_mode & (S_IWGRP | S_IWOTH)) {
 		remedy = xasprintf("chmod go-w %s", path);
-		find(found, VERDICT_BAD, remedy, "%s can be written by %s (mode %04o)", path,
+		find(found, GRADE_BAD, remedy, "%s can be written by %s (mode %04o)", path,
 		     stat->st_mode & S_IWOTH ? "everyone" : "its group", stat->st_mode & 07777);
 		return -1;
 	}
@@ -81,7 +75,7 @@ static int find_missing(const char *path, const char *remedy, struct findings *f
 {
 	if (!remedy)
 		return 0;
-	find(found, VERDICT_BAD, remedy, "%s: %s", path, strerror(errno));
+	find(found, GRADE_BAD, remedy, "%s: %s", path, strerror(errno));
 	return -1;
 }
 
@@ -122,70 +116,6 @@ int find_distrust(const struct host *host, const char *path, const char *missing
 	}
 }
 
-/* --- QEMU -------------------------------------------------------------------------------------
- */
-
-static void read_output(int fd, struct strbuf *ret)
-{
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-	char bytes[256];
-	ssize_t n;
-
-	while (ret->length < 4096 && poll(&poll_fd, 1, SILENCE_MAX_MS) > 0 &&
-	       (n = read(fd, bytes, sizeof(bytes))) > 0)
-		strbuf_add(ret, bytes, (size_t)n);
-}
-
-/* What `PROGRAM --version` writes; only for programs that are trusted. */
-static void read_version(const char *program, struct strbuf *ret)
-{
-	char *const args[] = { (char *)program, (char *)"--version", NULL };
-	char *const environment[] = { (char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL };
-	_cleanup_close_ int read_end = -1;
-	posix_spawn_file_actions_t actions;
-	int ends[2], result;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return;
-	read_end = ends[0];
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-	result = posix_spawn(&pid, program, &actions, NULL, args, environment);
-	posix_spawn_file_actions_destroy(&actions);
-	close(ends[1]);
-	if (result != 0)
-		return;
-	read_output(read_end, ret);
-	kill(pid, SIGKILL); /* it has said enough, or too much, or nothing in time */
-	waitpid(pid, NULL, 0);
-}
-
-void check_qemu(const struct host *host, struct findings *found)
-{
-	static const char heading[] = "QEMU emulator version ";
-	const char *path = host->settings->qemu_path;
-	_cleanup_free_ char *real = xasprintf("%s%s", host->root, path);
-	_cleanup_strbuf_ struct strbuf output = { 0 };
-	const char *version;
-
-	if (find_distrust(host, path, "apt-get install qemu-system-x86, or set qemu in [vm]",
-			  found) < 0)
-		return;
-	read_version(real, &output);
-	version = strstr(strbuf_text(&output), heading);
-	version = version ? version + sizeof(heading) - 1 : "";
-	if (!*version)
-		find(found, VERDICT_BAD, "set qemu in [vm] to a qemu-system program",
-		     "%s --version does not say a version of QEMU", path);
-	else if (!is_version_at_least(version, 7, 2))
-		find(found, VERDICT_WARN, "install QEMU 7.2 or later",
-		     "%s: version %.*s, older than what stoker is tested with", path,
-		     (int)strcspn(version, " \n"), version);
-	else
-		find_ok(found, "%s: version %.*s", path, (int)strcspn(version, " \n"), version);
-}
-
 /* --- the guests' kernel -----------------------------------------------------------------------
  */
 
@@ -195,13 +125,6 @@ static void cleanup_dir(DIR **directory)
 		closedir(*directory);
 }
 
-static bool is_there(const struct host *host, const char *path)
-{
-	_cleanup_free_ char *real = xasprintf("%s%s", host->root, path);
-
-	return access(real, R_OK) == 0;
-}
-
 /* As `kernel = auto` finds it: the image in /boot or beside its modules; the caller's. */
 static char *find_image(const struct host *host, const char *version)
 {
@@ -209,11 +132,11 @@ static char *find_image(const struct host *host, const char *version)
 	_cleanup_free_ char *in_boot = xasprintf("/boot/vmlinuz-%s", version);
 	_cleanup_free_ char *in_modules = xasprintf("/lib/modules/%s/vmlinuz", version);
 
-	if (!is_there(host, dep))
+	if (!host_has(host, dep))
 		return NULL;
-	if (is_there(host, in_boot))
+	if (host_has(host, in_boot))
 		return take_ptr(in_boot);
-	return is_there(host, in_modules) ? take_ptr(in_modules) : NULL;
+	return host_has(host, in_modules) ? take_ptr(in_modules) : NULL;
 }
 
 /* Kernels made for clouds first, then the newest. */
@@ -253,7 +176,7 @@ void check_guest_kernel(const struct host *host, struct findings *found)
 								: xstrdup(choice);
 
 	if (!path)
-		find(found, VERDICT_BAD,
+		find(found, GRADE_BAD,
 		     "apt-get install linux-image-cloud-amd64, or set kernel in [vm]",
 		     "no /boot/vmlinuz-* that has its modules in /lib/modules");
 	else if (find_distrust(host, path, "set kernel in [vm] to a kernel, or to auto", found) ==
@@ -261,24 +184,8 @@ void check_guest_kernel(const struct host *host, struct findings *found)
 		find_ok(found, "%s", path);
 }
 
-/* --- programs, directories, ids ---------------------------------------------------------------
+/* --- directories, ids --------------------------------------------------------------------------
  */
-
-void check_libexec(const struct host *host, struct findings *found)
-{
-	static const char *const programs[] = { "stoker-image", "stoker-init" };
-	const char *directory = host->settings->libexec_dir;
-	int result = 0;
-
-	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%s", directory, programs[i]);
-
-		result |= find_distrust(host, path, "make install, or set libexec_dir in [paths]",
-					found);
-	}
-	if (result == 0)
-		find_ok(found, "stoker-image and stoker-init in %s are root's", directory);
-}
 
 void check_directories(const struct host *host, struct findings *found)
 {
@@ -325,7 +232,7 @@ static int find_overlap(const struct host *host, const char *path, size_t first_
 
 		if (first < 0 || count <= 0 || first >= end || count <= base - first)
 			continue;
-		find(found, VERDICT_BAD, "set uid_base in [daemon] to a range that is free",
+		find(found, GRADE_BAD, "set uid_base in [daemon] to a range that is free",
 		     "%s: '%.*s' has ids among %lld to %lld, which VMs get", path,
 		     (int)strcspn(line, ":"), line, base, end - 1);
 		return -1;

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks of the programs that the daemon executes, for host.c: there, out of everybody's reach but
+ * root's, and of a version that will do. Only a program that is trusted is run, with --version.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "host/checks.h"
+
+enum { SILENCE_MAX_MS = 10000, OUTPUT_MAX = 4096, VERSION_MAX = 32 };
+
+/* --- what a program says of itself ------------------------------------------------------------
+ */
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void read_output(int fd, struct strbuf *ret)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	int64_t deadline = now_ms() + SILENCE_MAX_MS, left;
+	char bytes[256];
+	ssize_t n;
+
+	while (ret->length < OUTPUT_MAX && (left = deadline - now_ms()) > 0 &&
+	       poll(&poll_fd, 1, (int)left) > 0 && (n = read(fd, bytes, sizeof(bytes))) > 0)
+		strbuf_add(ret, bytes, (size_t)n);
+}
+
+/* What `PROGRAM --version` writes. */
+static void run_version(const char *program, struct strbuf *ret)
+{
+	char *const args[] = { (char *)program, (char *)"--version", NULL };
+	char *const environment[] = { (char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL };
+	_cleanup_close_ int read_end = -1;
+	posix_spawn_file_actions_t actions;
+	int ends[2], result;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return;
+	read_end = ends[0];
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	result = posix_spawn(&pid, program, &actions, NULL, args, environment);
+	posix_spawn_file_actions_destroy(&actions);
+	close(ends[1]);
+	if (result != 0)
+		return;
+	read_output(read_end, ret);
+	kill(pid, SIGKILL); /* it has said enough, or too much, or nothing in time */
+	waitpid(pid, NULL, 0);
+}
+
+/* The word behind `heading`, "" when it does not say that. */
+static void read_version(const struct host *host, const char *path, const char *heading,
+			 char ret[VERSION_MAX])
+{
+	_cleanup_free_ char *real = xasprintf("%s%s", host->root, path);
+	_cleanup_strbuf_ struct strbuf output = { 0 };
+	const char *at;
+	size_t length;
+
+	ret[0] = '\0';
+	run_version(real, &output);
+	at = strstr(strbuf_text(&output), heading);
+	if (!at)
+		return;
+	at += strlen(heading);
+	length = strcspn(at, " \r\n");
+	if (length >= VERSION_MAX)
+		return;
+	memcpy(ret, at, length);
+	ret[length] = '\0';
+}
+
+/* --- virtual machine monitors -----------------------------------------------------------------
+ */
+
+void check_qemu(const struct host *host, struct findings *found)
+{
+	const char *path = host->settings->qemu_path;
+	char version[VERSION_MAX];
+
+	if (find_distrust(host, path, "apt-get install qemu-system-x86, or set qemu in [vm]",
+			  found) < 0)
+		return;
+	read_version(host, path, "QEMU emulator version ", version);
+	if (!*version)
+		find(found, GRADE_BAD, "set qemu in [vm] to a qemu-system program",
+		     "%s --version does not say a version of QEMU", path);
+	else if (!is_version_at_least(version, 7, 2))
+		find(found, GRADE_WARN, "install QEMU 7.2 or later",
+		     "%s: version %s, older than what stoker is tested with", path, version);
+	else
+		find_ok(found, "%s: version %s", path, version);
+}
+
+/* VMs run under QEMU when there is no Firecracker, unless the settings say otherwise. */
+static enum grade grade_of_none(const struct host *host)
+{
+	return strcmp(host->settings->default_vmm, "firecracker") == 0 ? GRADE_BAD : GRADE_WARN;
+}
+
+void check_firecracker(const struct host *host, struct findings *found)
+{
+	const char *path = host->settings->firecracker_path;
+	char version[VERSION_MAX];
+
+	if (!host_has(host, path)) {
+		find(found, grade_of_none(host),
+		     "install a release of Firecracker, or set firecracker in [vm]",
+		     "%s is not there: no VM can run under Firecracker", path);
+		return;
+	}
+	if (find_distrust(host, path, "set firecracker in [vm]", found) < 0)
+		return;
+	read_version(host, path, "Firecracker v", version);
+	if (!*version)
+		find(found, GRADE_BAD, "set firecracker in [vm] to a firecracker program",
+		     "%s --version does not say a version of Firecracker", path);
+	else if (!is_version_at_least(version, 1, 8))
+		find(found, GRADE_BAD, "install Firecracker 1.8 or later",
+		     "%s: version %s is too old", path, version);
+	else if (host->settings->jail && !strstr(strrchr(path, '/'), "firecracker"))
+		find(found, GRADE_BAD, "rename it",
+		     "%s: the jailer wants 'firecracker' in the name of the file", path);
+	else
+		find_ok(found, "%s: version %s", path, version);
+}
+
+static bool is_trusted(const struct host *host, const char *path)
+{
+	struct findings unheard = { 0 };
+	int result = find_distrust(host, path, "", &unheard);
+
+	findings_reset(&unheard);
+	return result == 0;
+}
+
+/* It is Firecracker's, from the same release. */
+static void judge_jailer_version(const struct host *host, const char *version,
+				 struct findings *found)
+{
+	const char *path = host->settings->jailer_path;
+	const char *firecracker_path = host->settings->firecracker_path;
+	char firecracker[VERSION_MAX] = "";
+
+	if (is_trusted(host, firecracker_path))
+		read_version(host, firecracker_path, "Firecracker v", firecracker);
+	if (!*version)
+		find(found, GRADE_BAD, "set jailer in [vm] to a jailer program",
+		     "%s --version does not say a version of the jailer", path);
+	else if (*firecracker && strcmp(version, firecracker) != 0)
+		find(found, GRADE_WARN, "install both from one release of Firecracker",
+		     "%s: version %s, but Firecracker is version %s", path, version, firecracker);
+	else
+		find_ok(found, "%s: version %s", path, version);
+}
+
+void check_jailer(const struct host *host, struct findings *found)
+{
+	bool has_firecracker = host_has(host, host->settings->firecracker_path);
+	const char *path = host->settings->jailer_path;
+	char version[VERSION_MAX];
+
+	if (!host->settings->jail) {
+		find_ok(found, "not used, as jail = no says");
+		return;
+	}
+	if (!host_has(host, path)) {
+		find(found, has_firecracker ? GRADE_BAD : grade_of_none(host),
+		     "install the jailer of Firecracker's release, or set jailer in [vm]",
+		     "%s is not there: no VM can run under Firecracker in a jail", path);
+		return;
+	}
+	if (find_distrust(host, path, "set jailer in [vm]", found) < 0)
+		return;
+	read_version(host, path, "Jailer v", version);
+	judge_jailer_version(host, version, found);
+}
+
+void check_jail(const struct host *host, struct findings *found)
+{
+	if (host->settings->jail)
+		find_ok(found, "yes: Firecracker runs under its jailer");
+	else
+		find(found, GRADE_BAD, "remove jail = no from [vm]",
+		     "no: a guest that breaks out of Firecracker sees the host's files");
+}
+
+/* --- stoker's own -----------------------------------------------------------------------------
+ */
+
+void check_libexec(const struct host *host, struct findings *found)
+{
+	static const char *const programs[] = { "stoker-image", "stoker-init" };
+	const char *directory = host->settings->libexec_dir;
+	int result = 0;
+
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", directory, programs[i]);
+
+		result |= find_distrust(host, path, "make install, or set libexec_dir in [paths]",
+					found);
+	}
+	if (result == 0)
+		find_ok(found, "stoker-image and stoker-init in %s are root's", directory);
+}
