@@ -17,6 +17,7 @@
 #include "instance/roster.h"
 #include "loop/loop.h"
 #include "plan/plan.h"
+#include "posture.h"
 #include "progress.h"
 #include "startup.h"
 
@@ -30,6 +31,7 @@ struct daemon {
 	struct server *server;
 	struct progress *progress; /* NULL: nobody watches */
 	struct fleet *fleet;	   /* the one that holds; NULL: none was valid yet */
+	struct posture posture;
 	uint64_t started_ms;
 	uint64_t reloads; /* that were applied */
 	char *refusal;	  /* owned: why the last load was refused; NULL: it was not */
@@ -134,6 +136,8 @@ static int apply(struct daemon *daemon, char **ret_text)
 /* Loads and applies; what is refused is kept for `status` and said in the log. */
 static int load_and_apply(struct daemon *daemon, char **ret_text)
 {
+	posture_examine(&daemon->posture, daemon->settings);
+	roster_hold(daemon->roster, daemon->posture.refusal);
 	free(daemon->refusal);
 	daemon->refusal = NULL;
 	if (apply(daemon, ret_text) == 0) {
@@ -148,11 +152,14 @@ static int load_and_apply(struct daemon *daemon, char **ret_text)
 
 static void say_ready(const struct daemon *daemon)
 {
+	const char *state = "the fleet is as the manifests say";
 	struct error err;
 
-	if (notify_ready(daemon->refusal ? "manifests refused: the old fleet goes on"
-					 : "the fleet is as the manifests say",
-			 &err) < 0)
+	if (daemon->refusal)
+		state = "manifests refused: the old fleet goes on";
+	else if (daemon->posture.refusal)
+		state = "no VM is started: the host falls short of [host] require";
+	if (notify_ready(state, &err) < 0)
 		log_warning("%s", err.text);
 }
 
@@ -170,7 +177,17 @@ static int reload(struct daemon *daemon, char **ret_text)
 
 static int on_reload(void *data, char **ret_text)
 {
-	return reload(data, ret_text);
+	struct daemon *daemon = data;
+	struct strbuf text = { 0 };
+
+	if (reload(daemon, ret_text) < 0)
+		return -1;
+	STRV_EACH (line, &daemon->posture.warnings)
+		strbuf_printf(&text, "warning: %s\n", line);
+	strbuf_puts(&text, *ret_text);
+	free(*ret_text);
+	*ret_text = strbuf_take(&text);
+	return 0;
 }
 
 static json_t *on_describe(void *data)
@@ -185,6 +202,7 @@ static json_t *on_describe(void *data)
 	json_object_set_new(object, "reloads", json_integer((json_int_t)daemon->reloads));
 	json_object_set_new(object, "refusal",
 			    daemon->refusal ? json_string(daemon->refusal) : json_null());
+	json_object_set_new(object, "warnings", json_from_strv(&daemon->posture.warnings));
 	return object;
 }
 
@@ -314,6 +332,7 @@ static void stop(struct daemon *daemon)
 	if (daemon->loop)
 		loop_free(daemon->loop);
 	fleet_free(daemon->fleet);
+	posture_reset(&daemon->posture);
 	free(daemon->refusal);
 	if (daemon->lock_fd >= 0)
 		close(daemon->lock_fd);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "config/problems.h"
 #include "config/scalar.h"
+#include "model/check.h"
 
 enum setting_type {
 	SETTING_PATH,	    /* char *: absolute */
@@ -29,6 +30,7 @@ enum setting_type {
 	SETTING_SIZE,	    /* uint64_t, bytes */
 	SETTING_DURATION,   /* uint64_t, ms */
 	SETTING_REGISTRIES, /* struct strv */
+	SETTING_CHECKS,	    /* uint64_t, a set of enum check */
 };
 
 struct setting {
@@ -50,6 +52,7 @@ static const struct setting table[] = {
 	{ "daemon", "log_level", SETTING_LEVEL, AT(log_level) },
 	{ "daemon", "uid_base", SETTING_U32, AT(uid_base), 1000, 4000000000 },
 	{ "daemon", "uid_count", SETTING_U32, AT(uid_count), 16, 1000000 },
+	{ "host", "require", SETTING_CHECKS, AT(required_checks) },
 	{ "image", "insecure_registries", SETTING_REGISTRIES, AT(insecure_registries) },
 	{ "image", "retries", SETTING_U32, AT(fetch_retries), 0, 100 },
 	{ "image", "jobs", SETTING_U32, AT(jobs), 0, 256 },
@@ -233,6 +236,34 @@ static int set_registries(const char *value, struct strv *ret, struct error *err
 	return 0;
 }
 
+static int add_check(const char *name, uint64_t *set, struct error *err)
+{
+	const char *near = scalar_nearest(name, check_names);
+
+	for (enum check check = 0; check < CHECK_COUNT; check++)
+		if (strcmp(check_names[check], name) == 0) {
+			*set |= CHECK_BIT(check);
+			return 0;
+		}
+	if (near)
+		return error_set(err, "'%s' is not a check (did you mean '%s'?)", name, near);
+	return error_set(err, "'%s' is not a check (see stokerctl doctor)", name);
+}
+
+static int set_checks(const char *value, uint64_t *ret, struct error *err)
+{
+	_cleanup_strv_ struct strv words = { 0 };
+	uint64_t set = 0;
+
+	if (scalar_words(value, &words, err) < 0)
+		return -1;
+	STRV_EACH (word, &words)
+		if (add_check(word, &set, err) < 0)
+			return -1;
+	*ret = set;
+	return 0;
+}
+
 static int check_range(const struct setting *setting, uint64_t value, const char *text,
 		       struct error *err)
 {
@@ -321,6 +352,8 @@ static int set_value(const struct setting *setting, const char *value, struct se
 		return set_number(setting, value, field, err);
 	case SETTING_REGISTRIES:
 		return set_registries(value, field, err);
+	case SETTING_CHECKS:
+		return set_checks(value, field, err);
 	}
 	return error_set(err, "has an unknown type");
 }

@@ -18,9 +18,10 @@ struct control_handlers {
 	/* Loads the manifests and plans, without effects. Text as `stokerd -n` prints it; on
 	 * invalid manifests -1, with all problems in *ret_text. The caller frees *ret_text. */
 	int (*plan)(void *data, char **ret_text);
-	/* Loads, plans and starts to apply; as above. */
+	/* Loads, plans and starts to apply; as above, and what `status` warns of comes first. */
 	int (*reload)(void *data, char **ret_text);
-	/* Members of the daemon's own for `status`: version, uptime, last reload and its error. */
+	/* Members of the daemon's own for `status`: version, uptime, last reload and its error,
+	 * and warnings that hold until somebody mends the host or its settings. */
 	json_t *(*describe)(void *data);
 };
 

@@ -103,12 +103,19 @@ static void print_summary(const json_t *daemon)
 {
 	_cleanup_strbuf_ struct strbuf uptime = { 0 };
 	const char *refusal = json_string_or(daemon, "refusal", NULL);
+	const json_t *warning;
+	size_t i;
 
 	print_duration(&uptime, json_u64_or(daemon, "uptime_ms", 0));
 	fputs("stokerd ", stdout);
 	print_text(stdout, json_string_or(daemon, "version", "?"));
 	printf(", pid %llu, up %s\n", (unsigned long long)json_u64_or(daemon, "pid", 0),
 	       strbuf_text(&uptime));
+	json_array_foreach (json_object_get(daemon, "warnings"), i, warning) {
+		printf("%swarning:%s ", print_phase_color("bad"), print_color_end());
+		print_text(stdout, json_string_value(warning) ? json_string_value(warning) : "?");
+		putchar('\n');
+	}
 	if (!refusal)
 		return;
 	fputs("the last reload was refused, the fleet from before it runs on:\n", stdout);

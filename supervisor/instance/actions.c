@@ -24,6 +24,18 @@ enum event act_none(struct instance *instance)
 	return EVENT_NONE;
 }
 
+/* Each start passes here twice: before it holds anything, and before anything runs. Nothing is
+ * recorded, so that the next daemon judges anew. */
+static bool is_refused(struct instance *instance)
+{
+	const char *why = instance->context->refusal(instance->context->data);
+
+	if (!why)
+		return false;
+	instance_blame(instance, REASON_HOST_UNFIT, why);
+	return true;
+}
+
 /* --- the image ------------------------------------------------------------------------------- */
 
 static void on_image(void *data, const struct image *image, const struct error *err, bool retry)
@@ -64,6 +76,8 @@ static void take_next_spec(struct instance *instance)
 enum event act_fetch(struct instance *instance)
 {
 	instance_disarm(instance);
+	if (is_refused(instance))
+		return EVENT_HOST_REFUSED;
 	if (instance->image) /* a restart runs what the first start found */
 		return EVENT_IMAGE_READY;
 	instance->image_request = image_request(instance->context->images, instance->spec->image,
@@ -88,6 +102,8 @@ enum event act_prepare(struct instance *instance)
 	const char *holder;
 
 	instance_disarm(instance);
+	if (is_refused(instance))
+		return EVENT_HOST_REFUSED;
 	holder = context->holder(context->data, instance, &instance->spec->addresses);
 	if (holder) {
 		snprintf(instance->message, sizeof(instance->message),

@@ -305,6 +305,12 @@ void instance_keep(struct instance *instance)
 	instance->leaving = false;
 }
 
+void instance_retry(struct instance *instance)
+{
+	if (instance->phase == PHASE_FAILED && instance->reason == REASON_HOST_UNFIT)
+		instance_event(instance, EVENT_START);
+}
+
 void instance_remove(struct instance *instance)
 {
 	instance->leaving = true;

@@ -36,6 +36,8 @@ struct instance_context {
 	 */
 	const char *(*holder)(void *data, const struct instance *asking,
 			      const struct address_list *addresses);
+	/* Why no VM may be started on this host now; NULL: it may. */
+	const char *(*refusal)(void *data);
 	/* Lines for /etc/hosts of this tenant's VMs; the caller frees them. */
 	char *(*hosts)(void *data, const char *tenant);
 	void *data;
@@ -56,7 +58,8 @@ struct instance *instance_free(struct instance *instance);
 void instance_start(struct instance *instance);
 void instance_replace(struct instance *instance, const struct spec *spec); /* stop, start as spec */
 void instance_update(struct instance *instance, const struct spec *spec);  /* live fields only */
-void instance_keep(struct instance *instance); /* takes a pending removal back */
+void instance_keep(struct instance *instance);	/* takes a pending removal back */
+void instance_retry(struct instance *instance); /* starts what an unfit host kept from starting */
 void instance_remove(struct instance *instance);
 void instance_restart(struct instance *instance);
 void instance_refresh_hosts(struct instance *instance);

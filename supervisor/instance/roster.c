@@ -34,6 +34,7 @@ struct roster {
 	size_t count;
 	uint8_t *slots;		    /* slot -> in use */
 	const struct fleet *fleet;  /* borrowed; the one that was applied last */
+	char *refusal;		    /* why no VM may start; NULL: it may */
 	bool lacks_slots;	    /* some of its VMs wait until one is free */
 	struct instance **released; /* to be freed once control is back in the loop */
 	size_t released_count;
@@ -178,6 +179,13 @@ static const char *on_holder(void *data, const struct instance *asking,
 	return NULL;
 }
 
+static const char *on_refusal(void *data)
+{
+	const struct roster *roster = data;
+
+	return roster->refusal;
+}
+
 static char *on_hosts(void *data, const char *tenant)
 {
 	const struct roster *roster = data;
@@ -303,6 +311,7 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 		.changed = on_changed,
 		.released = on_released,
 		.holder = on_holder,
+		.refusal = on_refusal,
 		.hosts = on_hosts,
 		.data = roster,
 	};
@@ -334,6 +343,7 @@ struct roster *roster_close(struct roster *roster)
 		net_close(roster->net);
 	cgroup_close(roster->cgroup);
 	boot_free(roster->boot);
+	free(roster->refusal);
 	free(roster->instances);
 	free(roster->released);
 	free(roster->slots);
@@ -342,6 +352,12 @@ struct roster *roster_close(struct roster *roster)
 }
 
 /* --- carrying out a plan --------------------------------------------------------------------- */
+
+void roster_hold(struct roster *roster, const char *why)
+{
+	free(roster->refusal);
+	roster->refusal = xstrdup(why);
+}
 
 static void create(struct roster *roster, const struct spec *spec)
 {
@@ -361,6 +377,18 @@ static void create(struct roster *roster, const struct spec *spec)
 	instance_start(instance);
 }
 
+/* What could not be started again is not stopped: the next plan says the same. */
+static void replace(const struct roster *roster, struct instance *instance, const struct spec *spec)
+{
+	struct instance_status status;
+
+	instance_observe(instance, &status);
+	if (roster->refusal && (status.phase == PHASE_BOOTING || status.phase == PHASE_RUNNING))
+		log_warning("%s: not replaced, goes on as it was: %s", spec->name, roster->refusal);
+	else
+		instance_replace(instance, spec);
+}
+
 static void carry_out(struct roster *roster, const struct action *action)
 {
 	struct instance *instance = action->desired ? find_spec(roster, action->desired)
@@ -373,7 +401,7 @@ static void carry_out(struct roster *roster, const struct action *action)
 		break;
 	case ACTION_REPLACE:
 		if (instance)
-			instance_replace(instance, action->desired);
+			replace(roster, instance, action->desired);
 		break;
 	case ACTION_UPDATE:
 		if (instance)
@@ -412,6 +440,8 @@ void roster_apply(struct roster *roster, const struct fleet *fleet, const struct
 	boot_forget(roster->boot);
 	for (size_t i = 0; i < plan->count; i++)
 		carry_out(roster, &plan->actions[i]);
+	for (size_t i = 0; i < roster->count && !roster->refusal; i++)
+		instance_retry(roster->instances[i]);
 	if (plan_is_empty(plan))
 		return;
 	for (size_t i = 0; i < roster->count; i++)
@@ -449,6 +479,8 @@ int roster_restart(struct roster *roster, const char *name, struct error *err)
 
 	if (!instance)
 		return -1;
+	if (roster->refusal)
+		return error_set(err, "%s: not restarted: %s", name, roster->refusal);
 	instance_restart(instance);
 	return 0;
 }

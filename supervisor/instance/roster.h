@@ -27,6 +27,11 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 /* Lets go of everything; VMs go on running and are adopted by the next roster. */
 struct roster *roster_close(struct roster *roster);
 
+/* Until it is told NULL, no VM is started, restarted or replaced, and `why`, which is copied, is
+ * what operators read. VMs that run go on; the others are started by the first roster_apply after
+ * it. */
+void roster_hold(struct roster *roster, const char *why);
+
 /* Starts to make the fleet real as `plan` says. The fleet must outlive the next call. */
 void roster_apply(struct roster *roster, const struct fleet *fleet, const struct plan *plan);
 
@@ -36,7 +41,7 @@ size_t roster_count(const struct roster *roster);
 /* A view of all instances; its pointers hold until control returns to the loop. */
 void roster_observe(const struct roster *roster, struct fleet_status *ret);
 
-/* Stops (gracefully) and starts again. Unknown names are an error. */
+/* Stops (gracefully) and starts again. Unknown names are an error, and so is a hold. */
 int roster_restart(struct roster *roster, const char *name, struct error *err);
 
 /* Path of the current log file of an instance; the caller frees it. */

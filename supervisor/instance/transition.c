@@ -10,6 +10,7 @@ static const struct transition table[PHASE_COUNT][EVENT_COUNT] = {
 		[EVENT_REMOVE] = { PHASE_ABSENT, act_release },
 	},
 	[PHASE_FETCHING] = {
+		[EVENT_HOST_REFUSED] = { PHASE_FAILED, act_none },
 		[EVENT_IMAGE_READY] = { PHASE_PREPARING, act_prepare },
 		[EVENT_IMAGE_DELAYED] = { PHASE_BACKOFF, act_delay },
 		[EVENT_IMAGE_REFUSED] = { PHASE_FAILED, act_rest },
@@ -17,6 +18,7 @@ static const struct transition table[PHASE_COUNT][EVENT_COUNT] = {
 		[EVENT_REMOVE] = { PHASE_ABSENT, act_release },
 	},
 	[PHASE_PREPARING] = {
+		[EVENT_HOST_REFUSED] = { PHASE_FAILED, act_none },
 		[EVENT_STARTED] = { PHASE_BOOTING, act_await_boot },
 		[EVENT_START_FAILED] = { PHASE_BACKOFF, act_delay },
 		[EVENT_TIMEOUT] = { PHASE_PREPARING, act_prepare },
@@ -79,6 +81,7 @@ const char *event_name(enum event event)
 	static const char *const names[EVENT_COUNT] = {
 		[EVENT_NONE] = "none",
 		[EVENT_START] = "start",
+		[EVENT_HOST_REFUSED] = "host-refused",
 		[EVENT_IMAGE_READY] = "image-ready",
 		[EVENT_IMAGE_DELAYED] = "image-delayed",
 		[EVENT_IMAGE_REFUSED] = "image-refused",

@@ -12,7 +12,8 @@ struct instance;
 
 enum event {
 	EVENT_NONE,
-	EVENT_START, /* it should run: created, or its policy changed */
+	EVENT_START,	    /* it should run: created, or its policy changed */
+	EVENT_HOST_REFUSED, /* no VM may start on this host as it is */
 	EVENT_IMAGE_READY,
 	EVENT_IMAGE_DELAYED, /* no image now; trying again may help */
 	EVENT_IMAGE_REFUSED, /* no image, and trying again will not help */

@@ -26,6 +26,9 @@ struct settings {
 	uid_t uid_base; /* uid_base = 900000: first of the leased uids (fetch, build, then VMs) */
 	uint32_t uid_count; /* uid_count = 65536 */
 
+	/* [host] */
+	uint64_t required_checks; /* require = CHECK ...: a set, see model/check.h */
+
 	/* [image] */
 	struct strv insecure_registries; /* insecure_registries = host[:port] ...: plain HTTP */
 	uint32_t fetch_retries;		 /* retries = 3: per blob */

@@ -35,6 +35,7 @@ const char *reason_name(enum reason reason)
 		[REASON_START_ERROR] = "start-error",
 		[REASON_IMAGE_ERROR] = "image-error",
 		[REASON_OPERATOR] = "operator",
+		[REASON_HOST_UNFIT] = "host-unfit",
 	};
 
 	return reason < REASON_COUNT ? names[reason] : "?";

@@ -43,6 +43,7 @@ enum reason {
 	REASON_START_ERROR, /* preparing failed: message */
 	REASON_IMAGE_ERROR, /* no image: message */
 	REASON_OPERATOR,    /* stopped, restarted, replaced or removed by an operator */
+	REASON_HOST_UNFIT,  /* the host falls short of [host] require: message */
 	REASON_COUNT,
 };
 

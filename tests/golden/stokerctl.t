@@ -111,6 +111,16 @@ a.yaml:1:1: wrong
 no instances (manifests go to fleet.d, then: stokerctl reload)
 OUT
 
+check('status with warnings', qq({"daemon":{"version":"0.1.0","pid":9,"uptime_ms":999,"refusal":null,)
+	. qq("warnings":["jail = no: so (do)","\\u001b[2Jodd",7]}}\n) . $done,
+	['status'], 0, <<'OUT', '', '{"command":"status"}');
+stokerd 0.1.0, pid 9, up 999ms
+warning: jail = no: so (do)
+warning: ?[2Jodd
+warning: ?
+no instances (manifests go to fleet.d, then: stokerctl reload)
+OUT
+
 check('status of one', qq({"daemon":{}}\n{"instance":{$web}}\n) . $done,
 	['status', 'acme/web'], 0, <<'OUT', '', '{"command":"status","name":"acme/web"}');
 name       acme/web
@@ -244,7 +254,7 @@ check('wrong types', qq({"text":7,"more":[]}\n{"text":null}\n) . $done, ['plan']
 	# The host is what it is; that nothing is installed in an empty directory is sure.
 	my $ini = "$dir/doctor.ini";
 	open(my $file, '>', $ini) or die "$ini: $!\n";
-	print $file "[paths]\nlibexec_dir = $dir/nothing\n";
+	print $file "[paths]\nlibexec_dir = $dir/nothing\nrun_dir = $dir/nothing\n";
 	close($file);
 	chmod(0600, $ini);
 	my ($code, $out, $err) = run('-c', $ini, 'doctor');

@@ -80,6 +80,30 @@ static void every_event_has_a_name_and_a_use(void **state)
 	}
 }
 
+/* No start, whatever asks for it, gets past a host that falls short; mended, each starts anew. */
+static void every_start_can_be_refused(void **state)
+{
+	static const enum phase before[] = { PHASE_FETCHING, PHASE_PREPARING };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		const struct transition *refused = transition_find(before[i], EVENT_HOST_REFUSED);
+
+		assert_int_equal(refused->next, PHASE_FAILED);
+		assert_ptr_equal(refused->act, act_none); /* there is no record to keep */
+	}
+	assert_int_equal(transition_find(PHASE_FAILED, EVENT_START)->next, PHASE_FETCHING);
+	for (enum phase phase = PHASE_ABSENT; phase < PHASE_COUNT; phase++)
+		for (enum event event = EVENT_START; event < EVENT_COUNT; event++) {
+			const struct transition *transition = transition_find(phase, event);
+
+			if (!transition || transition->next != PHASE_FETCHING)
+				continue;
+			assert_true(transition->act == act_fetch || transition->act == act_cycle ||
+				    transition->act == act_fetch_anew);
+		}
+}
+
 /* --- restart policy and delay ---------------------------------------------------------------- */
 
 static void policy_decides(void **state)
@@ -330,6 +354,7 @@ int main(void)
 		cmocka_unit_test(every_phase_can_be_left_for_good),
 		cmocka_unit_test(every_phase_with_a_vmm_survives_its_end),
 		cmocka_unit_test(every_event_has_a_name_and_a_use),
+		cmocka_unit_test(every_start_can_be_refused),
 		cmocka_unit_test(policy_decides),
 		cmocka_unit_test(delay_doubles_to_its_cap_and_resets_after_a_good_run),
 		cmocka_unit_test(streams_do_not_mix_within_a_line),

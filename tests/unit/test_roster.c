@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Slots: how the roster hands them out, waits for them and adopts into them. The instances, the
+/* Slots: how the roster hands them out, waits for them and adopts into them; and a host that holds
+ * VMs back. The instances, the
  * network and the image store behind it are stand-ins, defined here instead of the library's. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,9 +26,10 @@ struct instance {
 	struct spec *spec;
 	uint32_t slot;
 	struct watch *stop;
+	enum phase phase;
 };
 
-static unsigned living, adoptions;
+static unsigned living, adoptions, replacements, restarts;
 static bool is_adoption_clean;
 
 struct instance *instance_new(const struct instance_context *context, const struct spec *spec,
@@ -81,20 +83,33 @@ void instance_remove(struct instance *instance)
 	instance->stop = loop_timer(instance->context->loop, 20, on_stopped, instance);
 }
 
+static bool is_refused(const struct instance *instance)
+{
+	return instance->context->refusal(instance->context->data);
+}
+
 void instance_start(struct instance *instance)
 {
-	(void)instance;
+	instance->phase = is_refused(instance) ? PHASE_FAILED : PHASE_RUNNING;
+}
+
+void instance_retry(struct instance *instance)
+{
+	assert_false(is_refused(instance));
+	instance_start(instance);
 }
 
 void instance_replace(struct instance *instance, const struct spec *spec)
 {
 	(void)instance;
 	(void)spec;
+	replacements++;
 }
 
 void instance_update(struct instance *instance, const struct spec *spec)
 {
-	instance_replace(instance, spec);
+	(void)instance;
+	(void)spec;
 }
 
 void instance_keep(struct instance *instance)
@@ -105,6 +120,7 @@ void instance_keep(struct instance *instance)
 void instance_restart(struct instance *instance)
 {
 	(void)instance;
+	restarts++;
 }
 
 void instance_refresh_hosts(struct instance *instance)
@@ -115,7 +131,7 @@ void instance_refresh_hosts(struct instance *instance)
 void instance_observe(const struct instance *instance, struct instance_status *ret)
 {
 	*ret = (struct instance_status){
-		.spec = instance->spec, .slot = instance->slot, .phase = PHASE_RUNNING, .vmm = ""
+		.spec = instance->spec, .slot = instance->slot, .phase = instance->phase, .vmm = ""
 	};
 }
 
@@ -364,6 +380,55 @@ static void a_slot_that_cannot_be_freed_is_not_used(void **state)
 	fleet_free(fleet);
 }
 
+static size_t count_in(const struct scene *scene, enum phase phase)
+{
+	struct fleet_status observed = { 0 };
+	size_t count = 0;
+
+	roster_observe(scene->roster, &observed);
+	for (size_t i = 0; i < observed.count; i++)
+		count += observed.instances[i].phase == phase;
+	fleet_status_reset(&observed);
+	return count;
+}
+
+/* What runs goes on, even where it should be replaced; what should start waits for a host that is
+ * mended, and for the next plan. */
+static void a_hold_keeps_vms_from_starting_and_from_ending(void **state)
+{
+	struct fleet *few = make_fleet(0, 2), *more = make_fleet(0, 5);
+	struct error err = { 0 };
+	struct scene scene;
+
+	(void)state;
+	replacements = restarts = 0;
+	more->specs[1]->cpus = 7;
+	make_scene(&scene, 16);
+	assert_int_equal(open_roster(&scene, NULL), 0);
+	roster_hold(scene.roster, NULL);
+	apply(&scene, few);
+	assert_int_equal(count_in(&scene, PHASE_RUNNING), 2);
+	roster_hold(scene.roster, "smt: on");
+	apply(&scene, more);
+	assert_int_equal(count_in(&scene, PHASE_RUNNING), 2);
+	assert_int_equal(count_in(&scene, PHASE_FAILED), 3);
+	assert_int_equal(replacements, 0);
+	assert_true(roster_is_settled(scene.roster));
+	assert_int_equal(roster_restart(scene.roster, "acme/vm00000", &err), -1);
+	assert_string_equal(err.text, "acme/vm00000: not restarted: smt: on");
+	assert_int_equal(restarts, 0);
+	roster_hold(scene.roster, NULL);
+	assert_int_equal(count_in(&scene, PHASE_FAILED), 3);
+	apply(&scene, more);
+	assert_int_equal(count_in(&scene, PHASE_RUNNING), 5);
+	assert_int_equal(replacements, 1);
+	assert_int_equal(roster_restart(scene.roster, "acme/vm00000", &err), 0);
+	assert_int_equal(restarts, 1);
+	end_scene(&scene);
+	fleet_free(few);
+	fleet_free(more);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +436,7 @@ int main(void)
 		cmocka_unit_test(successors_wait_for_slots),
 		cmocka_unit_test(a_slot_beyond_the_range_refuses_the_start),
 		cmocka_unit_test(a_slot_that_cannot_be_freed_is_not_used),
+		cmocka_unit_test(a_hold_keeps_vms_from_starting_and_from_ending),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "config/load.h"
+#include "model/check.h"
 
 static int load(const char *text, mode_t mode, struct settings *ret, struct problems *problems)
 {
@@ -52,6 +53,7 @@ static void test_all_keys(void **state)
 				   "bpf_dir = /a/bpf\nlibexec_dir = /a/libexec\n"
 				   "[daemon]\nlog_level = debug\nuid_base = 500000\n"
 				   "uid_count = 1000\n"
+				   "[host]\nrequire = kvm  smt uids\n"
 				   "[image] ; of images\n"
 				   "insecure_registries = localhost:5000 registry.test\n"
 				   "retries = 0\njobs = 4\n"
@@ -75,6 +77,8 @@ static void test_all_keys(void **state)
 	assert_int_equal(settings.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(settings.uid_base, 500000);
 	assert_int_equal(settings.uid_count, 1000);
+	assert_int_equal(settings.required_checks,
+			 CHECK_BIT(CHECK_KVM) | CHECK_BIT(CHECK_SMT) | CHECK_BIT(CHECK_UIDS));
 	assert_int_equal(settings.insecure_registries.count, 2);
 	assert_string_equal(settings.insecure_registries.items[1], "registry.test");
 	assert_int_equal(settings.fetch_retries, 0);
@@ -103,6 +107,7 @@ static void test_empty_is_defaults(void **state)
 	assert_int_equal(load("", 0644, &settings, &problems), 0);
 	assert_string_equal(settings.fleet_dir, defaults.fleet_dir);
 	assert_int_equal(settings.boot_timeout_ms, defaults.boot_timeout_ms);
+	assert_int_equal(settings.required_checks, 0);
 	settings_reset(&settings);
 	settings_reset(&defaults);
 }
@@ -172,6 +177,12 @@ static void test_refused(void **state)
 		  "s.ini:2:10: parent: '/' is neither auto, none nor the path of a group (as in "
 		  "/stoker)\n"
 		  "parent = /\n         ^\n" },
+		{ "[host]\nrequire = kvm swop\n",
+		  "s.ini:2:11: require: 'swop' is not a check (did you mean 'swap'?)\n"
+		  "require = kvm swop\n          ^\n" },
+		{ "[host]\nrequire = everything\n",
+		  "s.ini:2:11: require: 'everything' is not a check (see stokerctl doctor)\n"
+		  "require = everything\n          ^\n" },
 		{ "[log]\nfile_size = 1KiB\n",
 		  "s.ini:2:13: file_size: 1KiB is out of range (64KiB to 1TiB)\n"
 		  "file_size = 1KiB\n            ^\n" },
