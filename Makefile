@@ -68,7 +68,8 @@ help:
 ## deps          install the Debian packages that building, testing and running need
 ## check         check-unit, then check-system
 ## check-unit    include law, format, unit and golden tests
-## check-system  the tests that use network namespaces and boot guests (root)
+## check-system  the tests that use network namespaces and boot guests (root); FIRECRACKER_DIR, a
+##               directory with firecracker and jailer 1.16.1, proves the fakes of both honest
 ## check-asan    the unit and golden tests under AddressSanitizer and UBSan
 ## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root)
 ## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
@@ -189,8 +190,8 @@ FAKE_FC_OBJ   := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/fakes/
 
 $(BUILD)/tests/fakes/firecracker: FAKE_LDFLAGS := -Wl,--wrap=socket -Wl,--wrap=connect
 $(BUILD)/tests/fakes/firecracker: $(BUILD)/tests/fakes/firecracker.o $(FAKE_FC_OBJ)
-$(BUILD)/tests/fakes/jailer: $(BUILD)/tests/fakes/jailer.o
-$(FAKES): $(BUILD)/tests/fakes/args.o $(LIB)
+$(BUILD)/tests/fakes/jailer: $(BUILD)/tests/fakes/jailer.o $(BUILD)/tests/fakes/jailer_cgroup.o
+$(FAKES): $(BUILD)/tests/fakes/args.o $(BUILD)/tests/fakes/os_error.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -static $(FAKE_LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) -ljansson
 

@@ -11,7 +11,6 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <mntent.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +30,8 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "tests/fakes/args.h"
+#include "tests/fakes/jailer_cgroup.h"
+#include "tests/fakes/os_error.h"
 
 enum { ID_MAX = 64, NO_FILE_DEFAULT = 2048, FOLDER_MODE = 0700 };
 
@@ -40,9 +41,8 @@ struct jail {
 	char root[PATH_MAX + 256]; /* BASE/NAME/ID/root */
 	uid_t uid;
 	gid_t gid;
-	const char *cgroup_root; /* where cgroup2 is mounted; NULL: no cgroup is asked for */
-	char cgroup[PATH_MAX];	 /* of this jail */
-	uint64_t file_size;	 /* 0: no limit */
+	struct jail_cgroup cgroup;
+	uint64_t file_size; /* 0: no limit */
 	uint64_t no_file;
 	int uffd_minor; /* -1: the host has none */
 	bool has_kvm;
@@ -68,20 +68,6 @@ static struct arg arguments[] = {
 };
 
 static const char *fails_at; /* a step; "" for none */
-
-/* "...: No such file or directory (os error 2)" */
-static int os_fault(struct error *err, int number, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static int os_fault(struct error *err, int number, const char *format, ...)
-{
-	char text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	return error_set(err, "%s: %s (os error %d)", text, strerror(number), number);
-}
 
 static int step(const char *name, struct error *err)
 {
@@ -185,160 +171,6 @@ static int read_limits(struct jail *jail, struct error *err)
 					 (int)(equals - text), text);
 	}
 	return 0;
-}
-
-/* --- cgroups -------------------------------------------------------------------------------- */
-
-/* As the components of a path are told apart there: "." counts only in front. */
-static bool leaves_its_place(const char *path)
-{
-	if (*path == '/' || !strcmp(path, ".") || !strncmp(path, "./", 2))
-		return true;
-	for (const char *at = path; *at; at += strcspn(at, "/"), at += *at == '/')
-		if (!strncmp(at, "..", 2) && (at[2] == '/' || at[2] == '\0'))
-			return true;
-	return false;
-}
-
-static int find_cgroup_root(const char **ret, struct error *err)
-{
-	static char path[PATH_MAX];
-	FILE *mounts = setmntent("/proc/mounts", "re");
-	const struct mntent *entry;
-
-	*path = '\0';
-	while (mounts && !*path && (entry = getmntent(mounts)))
-		if (!strcmp(entry->mnt_type, "cgroup2"))
-			snprintf(path, sizeof(path), "%s", entry->mnt_dir);
-	if (mounts)
-		endmntent(mounts);
-	if (!*path)
-		return error_set(err, "Hierarchy not found: No hierarchy found for this cgroup "
-				      "version.");
-	*ret = path;
-	return 0;
-}
-
-/* One "file=value"; the controller is what stands before the dot. */
-static int check_cgroup(const char *root, const char *text, struct error *err)
-{
-	_cleanup_free_ char *file = xstrndup(text, strcspn(text, "="));
-	_cleanup_free_ char *list = xasprintf("%s/cgroup.controllers", root);
-	_cleanup_strbuf_ struct strbuf known = { 0 };
-	const char *equals = strchr(text, '=');
-	size_t length = strcspn(file, ".");
-
-	if (!equals || strchr(equals + 1, '=') || !equals[1])
-		return error_set(err, "Invalid format for cgroups: %s", text);
-	if (leaves_its_place(file))
-		return error_set(err, "Cgroup invalid file: %s", text);
-	if (!file[length])
-		return error_set(err, "Cgroup invalid file: %s", file);
-	file[length] = '\0';
-	if (fs_read(list, 4096, &known, NULL) == 0)
-		for (char *word = strtok(known.data, " \n"); word; word = strtok(NULL, " \n"))
-			if (!strcmp(word, file))
-				return 0;
-	return error_set(err, "Controller %s is unavailable", file);
-}
-
-/* --cgroup-version 2 without a --cgroup moves the process to a parent that exists. */
-static int join_parent(const char *parent, struct error *err)
-{
-	_cleanup_free_ char *directory = NULL, *procs = NULL, *pid = xasprintf("%d", getpid());
-	const char *root;
-
-	if (find_cgroup_root(&root, err) < 0)
-		return -1;
-	directory = xasprintf("%s/%s", root, parent);
-	procs = xasprintf("%s/cgroup.procs", directory);
-	if (access(directory, F_OK) < 0 || fs_write_value(procs, pid, NULL) == 0)
-		return 0;
-	return error_set(
-		err,
-		"Failed to move process to cgroup (%s): %s (os error %d).\nHint: If you "
-		"intended to create a child cgroup under %s, pass any --cgroup parameters.",
-		directory, strerror(errno), errno, directory);
-}
-
-static int read_cgroups(struct jail *jail, struct error *err)
-{
-	const struct arg *cgroups = args_get(arguments, "cgroup");
-	const char *parent = args_value(arguments, "parent-cgroup");
-	const char *version = args_value(arguments, "cgroup-version");
-	uint64_t number;
-
-	parent = parent ? parent : jail->name;
-	if (leaves_its_place(parent))
-		return error_set(err, "Parent cgroup path is invalid. Path should not be absolute "
-				      "or contain '..' or '.'");
-	if (read_number(version, UINT8_MAX, &number) < 0)
-		return error_set(err, "%s is an invalid cgroup version specifier", version);
-	if (!cgroups->count)
-		return number == 2 ? join_parent(parent, err) : 0;
-	if (number == 1)
-		return error_set(err, "the fake knows cgroup v2 only");
-	if (number != 2)
-		return error_set(err, "Hierarchy not found: No hierarchy found for this cgroup "
-				      "version.");
-	if (find_cgroup_root(&jail->cgroup_root, err) < 0)
-		return -1;
-	for (size_t i = 0; i < cgroups->count; i++)
-		if (check_cgroup(jail->cgroup_root, cgroups->values[i], err) < 0)
-			return -1;
-	snprintf(jail->cgroup, sizeof(jail->cgroup), "%s/%s/%s", jail->cgroup_root, parent,
-		 jail->id);
-	return 0;
-}
-
-/* One write, with the line feed that they write too. */
-static int write_line(const char *path, const char *value, struct error *err)
-{
-	_cleanup_free_ char *line = xasprintf("%s\n", value);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	ssize_t n = fd < 0 ? -1 : write(fd, line, strlen(line));
-	int number = errno;
-
-	if (fd >= 0)
-		close(fd);
-	return n < 0 ? os_fault(err, number, "Failed to write to %s", path) : 0;
-}
-
-/* Enables the controller from the root down to `path`. */
-static int enable_controller(const char *path, const char *controller, struct error *err)
-{
-	_cleanup_free_ char *file = xasprintf("%s/cgroup.subtree_control", path);
-	_cleanup_free_ char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
-	_cleanup_free_ char *value = xasprintf("+%s", controller);
-
-	if (access(file, F_OK) < 0)
-		return 0;
-	if (*parent && enable_controller(parent, controller, err) < 0)
-		return -1;
-	return write_line(file, value, err);
-}
-
-static int enter_cgroup(const struct jail *jail, struct error *err)
-{
-	const struct arg *cgroups = args_get(arguments, "cgroup");
-	_cleanup_free_ char *parent = xstrndup(jail->cgroup,
-					       (size_t)(strrchr(jail->cgroup, '/') - jail->cgroup));
-	_cleanup_free_ char *procs = xasprintf("%s/cgroup.procs", jail->cgroup);
-	_cleanup_free_ char *pid = xasprintf("%d", getpid());
-
-	if (fs_mkdir_p(jail->cgroup, 0777, NULL) < 0)
-		return os_fault(err, errno, "Failed to create directory %s", jail->cgroup);
-	for (size_t i = 0; i < cgroups->count; i++) {
-		const char *text = cgroups->values[i], *equals = strchr(text, '=');
-		_cleanup_free_ char *controller = xstrndup(text, strcspn(text, "."));
-		_cleanup_free_ char *file = xasprintf("%s/%.*s", jail->cgroup, (int)(equals - text),
-						      text);
-
-		if (enable_controller(parent, controller, err) < 0 ||
-		    write_line(file, equals + 1, err) < 0)
-			return -1;
-	}
-	return write_line(procs, pid, err);
 }
 
 /* --- before the jail ------------------------------------------------------------------------ */
@@ -550,9 +382,14 @@ static int execute_in_pid_ns(const struct jail *jail, char **extra, struct error
 
 static int read_all(struct jail *jail, struct error *err)
 {
+	const char *parent = args_value(arguments, "parent-cgroup");
+
 	jail->id = args_value(arguments, "id");
 	if (check_id(jail->id, err) < 0 || read_paths(jail, err) < 0 || read_ids(jail, err) < 0 ||
-	    read_cgroups(jail, err) < 0 || read_limits(jail, err) < 0)
+	    jail_cgroup_read(&jail->cgroup, args_get(arguments, "cgroup"),
+			     parent ? parent : jail->name, args_value(arguments, "cgroup-version"),
+			     jail->id, err) < 0 ||
+	    read_limits(jail, err) < 0)
 		return -1;
 	jail->uffd_minor = find_uffd();
 	jail->has_kvm = access("/dev/kvm", F_OK) == 0;
@@ -571,7 +408,7 @@ static int prepare(const struct jail *jail, struct error *err)
 		return -1;
 	if (step("limits", err) < 0 || set_limits(jail, err) < 0 || step("cgroup", err) < 0)
 		return -1;
-	return jail->cgroup_root ? enter_cgroup(jail, err) : 0;
+	return jail_cgroup_enter(&jail->cgroup, err);
 }
 
 static int confine(struct jail *jail, char **extra, struct error *err)

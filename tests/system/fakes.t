@@ -56,6 +56,7 @@ furnish() { # DIRECTORY WORD...
 	printf x >"$1/kern"
 	head -c 4096 /dev/zero >"$1/zeros"
 	truncate -s 1M "$1/disk"
+	truncate -s 129M "$1/large"
 	cp "$work/kernel-spin" "$1/kernel"
 	perl "$tools/initrd.pl" $2 >"$1/initrd"
 }
