@@ -180,8 +180,8 @@ lib_clean() {
 	exit "$status"
 }
 
-# left_behind UID_BASE: prints what of this host is still there; nothing, when all went well. A
-# process that ended may wait a moment for its new parent to reap it, so it looks more than once.
+# left_behind UID_BASE: prints what of this host is still there; nothing, when all went well. The end
+# of a killed process may take a moment, so it looks more than once.
 left_behind() {
 	for left_try in 1 2 3 4 5 6 7 8 9 10; do
 		left=$(look_behind "$1")
@@ -189,6 +189,11 @@ left_behind() {
 		sleep 0.5
 	done
 	echo "$left"
+}
+
+# has_ended /proc/PID: it is gone, or waits for a parent to reap it: an orphan's may take its time.
+has_ended() {
+	! grep -q '^State:[[:space:]]*[^ZX]' "$1/status" 2>/dev/null
 }
 
 look_behind() {
@@ -199,6 +204,9 @@ look_behind() {
 	find "/sys/fs/cgroup$cgroup" -mindepth 1 -type d 2>/dev/null
 	find "$work/state/disks" -type f 2>/dev/null
 	find /proc -maxdepth 1 -name '[0-9]*' -printf '%U %p\n' 2>/dev/null |
-		awk -v low="$1" '$1 >= low && $1 < low + 1000 { print "process", $2 }'
+		awk -v low="$1" '$1 >= low && $1 < low + 1000 { print $2 }' |
+		while read -r left_process; do
+			has_ended "$left_process" || echo "process $left_process"
+		done
 	grep -F "$work" /proc/self/mountinfo | grep -v " $work/bpf "
 }

@@ -80,7 +80,7 @@ like "and the time to finish" "$(vm_log acme/polite)" "stdout has finished"
 is "no warning, no error" "$(grep -E ' (warning|error): ' "$work/shutdown.log")" ""
 is "nothing is left behind, nor running" "$(left_behind 850000)" ""
 for pid in $pids; do
-	not_ok "process $pid is gone" test -e "/proc/$pid"
+	ok "process $pid has ended" has_ended "/proc/$pid"
 done
 ok "again, there is nothing to do" shut_down
 
