@@ -37,7 +37,8 @@ struct host {
 	const struct settings *settings;
 	uid_t trusted_uid;	    /* who may own programs and directories: 0 outside of tests */
 	bool is_clock_synchronised; /* as adjtimex(2) says */
-	enum kvm_state (*probe_kvm)(const char *cache_path); /* kvm_probe outside of tests */
+	enum kvm_state (*probe_kvm)(
+		const struct settings *settings); /* kvm_probe outside of tests */
 };
 
 /* This host. The settings must outlive it. */

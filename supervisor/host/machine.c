@@ -20,7 +20,6 @@
 void check_kvm(const struct host *host, struct findings *found)
 {
 	_cleanup_free_ char *device = xasprintf("%s/dev/kvm", host->root);
-	_cleanup_free_ char *cache = xasprintf("%s/kvm-state", host->settings->run_dir);
 
 	if (access(device, F_OK) < 0) {
 		find(found, GRADE_WARN,
@@ -28,7 +27,7 @@ void check_kvm(const struct host *host, struct findings *found)
 		     "absent: no /dev/kvm, VMs are emulated (tcg), many times slower");
 		return;
 	}
-	switch (host->probe_kvm(cache)) {
+	switch (host->probe_kvm(host->settings)) {
 	case KVM_HARDWARE:
 		find_ok(found, "hardware: VMs run on the processor (kvm)");
 		break;

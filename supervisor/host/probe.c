@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Called by the QEMU driver to choose an accelerator. KVM's capabilities prove nothing: nested and
- * paravirtualised KVMs pass every check and then emulate, or hang. So a guest of a few bytes runs
- * (Documentation/virt/kvm/api.rst of Linux), in a child, so that neither a hang nor a crash of
- * what KVM may be here can hurt the daemon.
+ * Called by vmm/ to choose a driver and an accelerator, and by check_kvm. KVM's capabilities prove
+ * nothing: nested and paravirtualised KVMs pass every check and then emulate, or hang. So a guest
+ * of a few bytes runs (Documentation/virt/kvm/api.rst of Linux), in a child, so that neither a hang
+ * nor a crash of what KVM may be here can hurt the daemon.
  */
 #include "host/probe.h"
 
@@ -165,8 +165,9 @@ static char *read_boot_id(void)
 	return xstrndup(strbuf_text(&text), strcspn(strbuf_text(&text), "\n"));
 }
 
-enum kvm_state kvm_probe(const char *cache_path)
+enum kvm_state kvm_probe(const struct settings *settings)
 {
+	_cleanup_free_ char *cache_path = xasprintf("%s/kvm-state", settings->run_dir);
 	_cleanup_free_ char *boot_id = NULL;
 	_cleanup_free_ char *line = NULL;
 	enum kvm_state state;

@@ -3,6 +3,8 @@
 #ifndef STOKER_HOST_PROBE_H
 #define STOKER_HOST_PROBE_H
 
+#include "model/settings.h"
+
 enum kvm_state {
 	KVM_HARDWARE, /* runs guest code natively: use it */
 	KVM_EMULATED, /* runs it, but so slowly that TCG is the better choice */
@@ -10,9 +12,9 @@ enum kvm_state {
 	KVM_ABSENT,   /* no /dev/kvm, or not for us */
 };
 
-/* Runs a tiny guest with a 200 ms watchdog, once per host boot: the verdict is cached in
- * `cache_path` beside the boot id. Never fails: doubt is KVM_UNUSABLE. */
-enum kvm_state kvm_probe(const char *cache_path);
+/* Runs a tiny guest with a 200 ms watchdog, once per host boot: the verdict is kept in
+ * RUN_DIR/kvm-state beside the boot id. Never fails: doubt is KVM_UNUSABLE. */
+enum kvm_state kvm_probe(const struct settings *settings);
 
 const char *kvm_state_name(enum kvm_state state); /* "hardware" ... */
 

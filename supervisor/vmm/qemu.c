@@ -204,13 +204,6 @@ static void on_refused(void *data, const struct error *why)
 	vmm->callbacks->refused(vmm->data, why);
 }
 
-static bool use_kvm(const struct settings *settings)
-{
-	_cleanup_free_ char *cache = xasprintf("%s/kvm-state", settings->run_dir);
-
-	return kvm_probe(cache) == KVM_HARDWARE;
-}
-
 static struct vmm *vmm_new(struct loop *loop, const struct settings *settings,
 			   const struct vmm_callbacks *callbacks, void *data)
 {
@@ -221,7 +214,7 @@ static struct vmm *vmm_new(struct loop *loop, const struct settings *settings,
 	vmm->callbacks = callbacks;
 	vmm->data = data;
 	vmm->channel_fd = -1;
-	vmm->kvm = use_kvm(settings);
+	vmm->kvm = kvm_probe(settings) == KVM_HARDWARE;
 	return vmm;
 }
 

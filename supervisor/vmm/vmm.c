@@ -7,17 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
-#include "base/cleanup.h"
 #include "host/probe.h"
 #include "vmm/fc_release.h"
-
-static enum kvm_state probe(const struct settings *settings)
-{
-	_cleanup_free_ char *cache = xasprintf("%s/kvm-state", settings->run_dir);
-
-	return kvm_probe(cache);
-}
 
 static int check_qemu(const struct settings *settings, struct error *err)
 {
@@ -31,7 +22,7 @@ static int check_qemu(const struct settings *settings, struct error *err)
 
 static int check_firecracker(const struct settings *settings, struct error *err)
 {
-	enum kvm_state state = probe(settings);
+	enum kvm_state state = kvm_probe(settings);
 	struct fc_release release;
 
 	if (fc_release_read(settings->firecracker_path, &release, err) < 0)
@@ -54,7 +45,7 @@ static int check_firecracker(const struct settings *settings, struct error *err)
 static int choose(const struct settings *settings, const struct vmm_driver **ret,
 		  char ret_why[VMM_WHY_MAX], struct error *err)
 {
-	enum kvm_state state = probe(settings);
+	enum kvm_state state = kvm_probe(settings);
 
 	if (access(settings->firecracker_path, X_OK)) {
 		snprintf(ret_why, VMM_WHY_MAX, "auto: Firecracker is not installed");

@@ -28,9 +28,9 @@ static struct settings settings;
 static struct host host;
 static enum kvm_state kvm_state;
 
-static enum kvm_state probe_kvm(const char *cache_path)
+static enum kvm_state probe_kvm(const struct settings *of)
 {
-	assert_string_equal(cache_path, "/run/stoker/kvm-state");
+	assert_ptr_equal(of, &settings);
 	return kvm_state;
 }
 

@@ -19,14 +19,15 @@
 #include "host/probe.h"
 
 static char directory[] = "/tmp/test_probe.XXXXXX";
-static char cache[sizeof(directory) + 8];
+static char cache[sizeof(directory) + 16];
+static struct settings settings = { .run_dir = directory };
 
 static int make_directory(void **state)
 {
 	(void)state;
 	if (!mkdtemp(directory))
 		return -1;
-	snprintf(cache, sizeof(cache), "%s/kvm", directory);
+	snprintf(cache, sizeof(cache), "%s/kvm-state", directory);
 	return 0;
 }
 
@@ -46,7 +47,7 @@ static bool cpu_has_virtualisation(void)
 
 static void test_verdict(void **state)
 {
-	enum kvm_state first = kvm_probe(cache);
+	enum kvm_state first = kvm_probe(&settings);
 	struct stat st;
 
 	(void)state;
@@ -58,7 +59,7 @@ static void test_verdict(void **state)
 		return;
 	}
 	assert_int_equal(stat(cache, &st), 0);
-	assert_int_equal(kvm_probe(cache), first);
+	assert_int_equal(kvm_probe(&settings), first);
 }
 
 /* A file that says otherwise is believed for this boot, and ignored when of another one. */
@@ -69,7 +70,7 @@ static void test_cache(void **state)
 
 	(void)state;
 	unlink(cache);
-	real = kvm_probe(cache);
+	real = kvm_probe(&settings);
 	if (real == KVM_ABSENT)
 		skip();
 	assert_int_equal(fs_read("/proc/sys/kernel/random/boot_id", 64, &boot_id, NULL), 0);
@@ -79,13 +80,13 @@ static void test_cache(void **state)
 				 kvm_state_name((enum kvm_state)planted));
 
 		assert_int_equal(fs_write_atomic(cache, line, (size_t)n, 0644, NULL), 0);
-		assert_int_equal(kvm_probe(cache), planted);
+		assert_int_equal(kvm_probe(&settings), planted);
 		line[0] = line[0] == '0' ? '1' : '0';
 		assert_int_equal(fs_write_atomic(cache, line, (size_t)n, 0644, NULL), 0);
-		assert_int_equal(kvm_probe(cache), real);
+		assert_int_equal(kvm_probe(&settings), real);
 	}
 	assert_int_equal(fs_write_atomic(cache, "hardware", 8, 0644, NULL), 0);
-	assert_int_equal(kvm_probe(cache), real);
+	assert_int_equal(kvm_probe(&settings), real);
 }
 
 int main(void)
