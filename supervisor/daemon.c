@@ -244,6 +244,7 @@ static void log_change(const struct instance_status *status)
 	case PHASE_FETCHING:
 	case PHASE_PREPARING:
 	case PHASE_BOOTING:
+	case PHASE_PAUSED:
 	case PHASE_STOPPING:
 	case PHASE_COUNT:
 		log_info("%s: %s", name, phase);

@@ -232,7 +232,7 @@ static enum progress events_more(struct client *client)
 	return PROGRESS_DONE;
 }
 
-/* --- guard, restart, version -------------------------------------------------------------------
+/* --- guard, restart, pause, resume, version ----------------------------------------------------
  */
 
 static int guard_start(struct client *client, struct error *err)
@@ -262,6 +262,16 @@ static int restart_start(struct client *client, struct error *err)
 	return roster_restart(client->control->roster, client->job.request.name, err);
 }
 
+static int pause_start(struct client *client, struct error *err)
+{
+	return roster_pause(client->control->roster, client->job.request.name, err);
+}
+
+static int resume_start(struct client *client, struct error *err)
+{
+	return roster_resume(client->control->roster, client->job.request.name, err);
+}
+
 static int version_start(struct client *client, struct error *err)
 {
 	(void)err;
@@ -276,6 +286,8 @@ const struct command control_commands[COMMAND_COUNT] = {
 	[COMMAND_LOGS] = { logs_start, logs_more },
 	[COMMAND_GUARD] = { guard_start, NULL },
 	[COMMAND_RESTART] = { restart_start, NULL },
+	[COMMAND_PAUSE] = { pause_start, NULL },
+	[COMMAND_RESUME] = { resume_start, NULL },
 	[COMMAND_EVENTS] = { events_start, events_more },
 	[COMMAND_VERSION] = { version_start, NULL },
 };

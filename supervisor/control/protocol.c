@@ -28,6 +28,8 @@ static const struct {
 	[COMMAND_LOGS] = { "logs", HAS_NAME | NEEDS_NAME | HAS_FOLLOW | HAS_LINES },
 	[COMMAND_GUARD] = { "guard", HAS_NAME | NEEDS_NAME },
 	[COMMAND_RESTART] = { "restart", HAS_NAME | NEEDS_NAME },
+	[COMMAND_PAUSE] = { "pause", HAS_NAME | NEEDS_NAME },
+	[COMMAND_RESUME] = { "resume", HAS_NAME | NEEDS_NAME },
 	[COMMAND_EVENTS] = { "events", HAS_FOLLOW },
 	[COMMAND_VERSION] = { "version", 0 },
 };

@@ -13,6 +13,8 @@
  *   logs name [lines] [follow] {"log":"lines..."} each, {"gap":true} where lines were lost
  *   guard name                 {"guard":{...}}
  *   restart name
+ *   pause name
+ *   resume name
  *   events [follow]            {"event":{...}}, {"dropped":N} where the reader was too slow
  *   version                    {"version":"..."}
  */
@@ -43,6 +45,8 @@ enum protocol_command {
 	COMMAND_LOGS,
 	COMMAND_GUARD,
 	COMMAND_RESTART,
+	COMMAND_PAUSE,
+	COMMAND_RESUME,
 	COMMAND_EVENTS,
 	COMMAND_VERSION,
 	COMMAND_COUNT,

@@ -40,6 +40,8 @@ static const struct command {
 	{ "guard", ctl_guard, 0, 1, 1, "guard VM", "show what the guard passed and dropped" },
 	{ "restart", ctl_restart, 0, 1, 1, "restart VM",
 	  "stop a VM gracefully and start it again" },
+	{ "pause", ctl_pause, 0, 1, 1, "pause VM", "stop a VM's processors; it keeps its memory" },
+	{ "resume", ctl_resume, 0, 1, 1, "resume VM", "let a paused VM go on" },
 	{ "events", ctl_events, OPTION_FOLLOW, 0, 0, "events [-f]",
 	  "show what happened to instances" },
 	{ "doctor", ctl_doctor, OPTION_JSON, 0, 0, "doctor [--json]",

@@ -95,8 +95,8 @@ const char *print_phase_color(const char *phase)
 	} colors[] = {
 		{ "running", "\033[32m" },  { "failed", "\033[31m" },	 { "backoff", "\033[31m" },
 		{ "fetching", "\033[33m" }, { "preparing", "\033[33m" }, { "booting", "\033[33m" },
-		{ "stopping", "\033[33m" }, { "ok", "\033[32m" },	 { "warn", "\033[33m" },
-		{ "bad", "\033[31m" },
+		{ "stopping", "\033[33m" }, { "paused", "\033[33m" },	 { "ok", "\033[32m" },
+		{ "warn", "\033[33m" },	    { "bad", "\033[31m" },
 	};
 
 	for (size_t i = 0; takes_color() && i < sizeof(colors) / sizeof(colors[0]); i++)

@@ -152,6 +152,32 @@ enum event act_channel_back(struct instance *instance)
 	return EVENT_NONE;
 }
 
+/* --- pausing --------------------------------------------------------------------------------- */
+
+/* The record first: a daemon that starts meanwhile must not wait for a hello that cannot come. */
+enum event act_pause(struct instance *instance)
+{
+	instance_disarm(instance);
+	record_rewrite(instance);
+	instance->driver->pause(instance->vmm);
+	return EVENT_NONE;
+}
+
+enum event act_resume(struct instance *instance)
+{
+	instance->driver->resume(instance->vmm);
+	record_rewrite(instance);
+	instance->message[0] = '\0';
+	if (!instance->running_ms) /* of an earlier daemon, when it was paused */
+		instance->running_ms = loop_now_ms();
+	if (!instance->channel)
+		instance_arm(instance, CHANNEL_RETURN_MS);
+	else if (!instance->has_hello)
+		instance_arm(instance, HELLO_RETURN_MS);
+	instance_refresh_hosts(instance);
+	return EVENT_NONE;
+}
+
 /* --- ending ---------------------------------------------------------------------------------- */
 
 static enum event kill_vmm(struct instance *instance, enum reason why)
@@ -195,6 +221,13 @@ enum event act_stop(struct instance *instance)
 	channel_stop(instance->channel, name && *name ? signal_number(name) : 0, grace_ms);
 	instance_arm(instance, grace_ms + STOP_MARGIN_MS);
 	return EVENT_NONE;
+}
+
+enum event act_stop_paused(struct instance *instance)
+{
+	instance->driver->resume(instance->vmm);
+	record_rewrite(instance);
+	return act_stop(instance);
 }
 
 enum event act_stop_heard(struct instance *instance)

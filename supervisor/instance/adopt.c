@@ -101,24 +101,30 @@ static struct instance *from_record(const struct instance_context *context, uint
 	return instance;
 }
 
-/* In PHASE_BOOTING until the guest's hello. */
-static int adopt_running(struct instance *instance, const char *run_dir,
+/* In PHASE_BOOTING until the guest's hello, which cannot come while it is paused. */
+static int adopt_process(struct instance *instance, const char *run_dir,
 			 const struct record *record, struct error *err)
 {
-	instance->phase = PHASE_BOOTING;
+	bool is_paused = record->phase == PHASE_PAUSED;
+
+	instance->phase = is_paused ? PHASE_PAUSED : PHASE_BOOTING;
 	instance->was_adopted = true;
 	instance->started_ms = loop_now_ms();
 	if (adopt_parts(instance, run_dir, record, err) < 0)
 		return -1;
-	instance_arm(instance, instance->context->settings->boot_timeout_ms);
+	/* Again: the other daemon may have ended after it had written the record. */
+	if (is_paused)
+		instance->driver->pause(instance->vmm);
+	else
+		instance_arm(instance, instance->context->settings->boot_timeout_ms);
 	return 0;
 }
 
 static int adopt_record(struct instance *instance, const char *run_dir, const struct record *record,
 			struct error *err)
 {
-	if (record->phase == PHASE_RUNNING)
-		return adopt_running(instance, run_dir, record, err);
+	if (record_has_process(record))
+		return adopt_process(instance, run_dir, record, err);
 	instance->phase = record->phase;
 	return instance_open_log(instance, err);
 }

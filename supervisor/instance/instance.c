@@ -64,8 +64,11 @@ void instance_disarm(struct instance *instance)
 
 static void on_hello(void *data, const struct channel_hello *hello)
 {
+	struct instance *instance = data;
+
 	(void)hello;
-	instance_event(data, EVENT_GUEST_READY);
+	instance->has_hello = true;
+	instance_event(instance, EVENT_GUEST_READY);
 }
 
 static void on_log(void *data, enum channel_stream stream, const void *bytes, size_t length)
@@ -276,8 +279,10 @@ static void take_live(struct instance *instance, struct spec *live)
 
 	spec_free(instance->spec);
 	instance->spec = live;
-	if (instance->vmm && memcmp(&before, &now, sizeof(now)) != 0)
-		instance->driver->limit(instance->vmm, &now);
+	if (!instance->vmm || memcmp(&before, &now, sizeof(now)) == 0)
+		return;
+	instance->message[0] = '\0'; /* a refusal of the ones before is no news any more */
+	instance->driver->limit(instance->vmm, &now);
 }
 
 void instance_update(struct instance *instance, const struct spec *spec)
@@ -320,6 +325,28 @@ void instance_remove(struct instance *instance)
 void instance_restart(struct instance *instance)
 {
 	instance_event(instance, EVENT_CYCLE);
+}
+
+int instance_pause(struct instance *instance, struct error *err)
+{
+	if (instance->phase == PHASE_PAUSED)
+		return 0;
+	if (instance->phase != PHASE_RUNNING)
+		return error_set(err, "%s is %s (only a running VM can be paused)",
+				 instance->spec->name, phase_name(instance->phase));
+	instance_event(instance, EVENT_PAUSE);
+	return 0;
+}
+
+int instance_resume(struct instance *instance, struct error *err)
+{
+	if (instance->phase == PHASE_RUNNING)
+		return 0;
+	if (instance->phase != PHASE_PAUSED)
+		return error_set(err, "%s is %s (only a paused VM can be resumed)",
+				 instance->spec->name, phase_name(instance->phase));
+	instance_event(instance, EVENT_RESUME);
+	return 0;
 }
 
 void instance_refresh_hosts(struct instance *instance)

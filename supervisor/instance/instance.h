@@ -48,7 +48,8 @@ struct instance *instance_new(const struct instance_context *context, const stru
 			      uint32_t slot);
 
 /* Takes over what runs in the slot, as its record says, in PHASE_BOOTING (the guest's hello makes
- * it running). Nothing that can be taken over: -1, and everything that the slot held is freed. */
+ * it running) or PHASE_PAUSED. Nothing that can be taken over: -1, and everything that the slot
+ * held is freed. */
 int instance_adopt(const struct instance_context *context, uint32_t slot, struct instance **ret,
 		   struct error *err);
 
@@ -62,6 +63,11 @@ void instance_keep(struct instance *instance);	/* takes a pending removal back *
 void instance_retry(struct instance *instance); /* starts what an unfit host kept from starting */
 void instance_remove(struct instance *instance);
 void instance_restart(struct instance *instance);
+
+/* Its processors only; what is paused or runs already stays so. -1 in any other phase. */
+int instance_pause(struct instance *instance, struct error *err);
+int instance_resume(struct instance *instance, struct error *err);
+
 void instance_refresh_hosts(struct instance *instance);
 
 void instance_observe(const struct instance *instance, struct instance_status *ret);

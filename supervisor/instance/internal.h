@@ -34,6 +34,7 @@ struct instance {
 	struct logfile *log;		     /* owned */
 	bool has_tap;
 	bool was_adopted; /* its start is not ours: boot_ms means nothing */
+	bool has_hello;	  /* the guest knows this daemon */
 
 	bool has_gone; /* the VMM ended; its channel may still hold last words */
 	struct vmm_exit gone;
@@ -106,7 +107,8 @@ void record_rewrite(const struct instance *instance);
 struct record {
 	struct spec *spec;   /* owned */
 	struct image *image; /* owned */
-	enum phase phase; /* PHASE_RUNNING, PHASE_STOPPED or PHASE_FAILED; the last two without: */
+	/* PHASE_RUNNING, _PAUSED, _STOPPED or _FAILED; the last two without what follows: */
+	enum phase phase;
 	pid_t pid;
 	uint64_t start_time;
 	char driver[16];
@@ -120,6 +122,9 @@ struct record {
 
 int record_read(const char *run_dir, struct record *ret, struct error *err);
 void record_reset(struct record *record);
+
+/* A VM, running or paused, and not the memory of one. */
+bool record_has_process(const struct record *record);
 
 /* Kills every process of the slot's uid and waits until they are gone. */
 int record_kill_strays(uid_t uid, struct error *err);

@@ -393,6 +393,7 @@ void instance_clear_run(struct instance *instance)
 	if (fs_remove_tree(run_dir, &err) < 0)
 		log_error("%s: %s", instance->spec->name, err.text);
 	instance->has_report = instance->has_gone = instance->was_adopted = false;
+	instance->has_hello = false;
 	instance->doom = REASON_NONE;
 	instance->running_ms = instance->started_ms = instance->boot_ms = 0;
 }

@@ -39,7 +39,9 @@ static json_t *image_to_json(const struct image *image)
 
 static enum phase recorded_phase(const struct instance *instance)
 {
-	return instance->vmm ? PHASE_RUNNING : instance->phase;
+	if (instance->vmm && instance->phase != PHASE_PAUSED)
+		return PHASE_RUNNING;
+	return instance->phase;
 }
 
 static void add_process(json_t *object, const struct instance *instance)
@@ -115,9 +117,15 @@ static int read_process(const json_t *object, struct record *ret, struct error *
 	return 0;
 }
 
+bool record_has_process(const struct record *record)
+{
+	return record->phase == PHASE_RUNNING || record->phase == PHASE_PAUSED;
+}
+
 static int read_phase(const json_t *object, enum phase *ret, struct error *err)
 {
-	static const enum phase recorded[] = { PHASE_RUNNING, PHASE_STOPPED, PHASE_FAILED };
+	static const enum phase recorded[] = { PHASE_RUNNING, PHASE_PAUSED, PHASE_STOPPED,
+					       PHASE_FAILED };
 	const char *name;
 
 	if (json_get_string(object, "phase", &name, err) < 0)
@@ -147,7 +155,7 @@ static void read_ending(const json_t *object, struct record *ret)
 static int read_members(const json_t *object, struct record *ret, struct error *err)
 {
 	if (read_phase(object, &ret->phase, err) < 0 ||
-	    (ret->phase == PHASE_RUNNING && read_process(object, ret, err) < 0) ||
+	    (record_has_process(ret) && read_process(object, ret, err) < 0) ||
 	    spec_from_json(json_object_get(object, "spec"), &ret->spec, err) < 0 ||
 	    read_image(json_object_get(object, "image"), &ret->image, err) < 0)
 		return -1;

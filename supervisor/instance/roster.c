@@ -485,6 +485,20 @@ int roster_restart(struct roster *roster, const char *name, struct error *err)
 	return 0;
 }
 
+int roster_pause(struct roster *roster, const char *name, struct error *err)
+{
+	struct instance *instance = find_or_say(roster, name, err);
+
+	return instance ? instance_pause(instance, err) : -1;
+}
+
+int roster_resume(struct roster *roster, const char *name, struct error *err)
+{
+	struct instance *instance = find_or_say(roster, name, err);
+
+	return instance ? instance_resume(instance, err) : -1;
+}
+
 int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err)
 {
 	if (!find_or_say(roster, name, err))
@@ -513,6 +527,7 @@ bool roster_is_settled(const struct roster *roster)
 		instance_observe(roster->instances[i], &status);
 		switch (status.phase) {
 		case PHASE_RUNNING:
+		case PHASE_PAUSED:
 		case PHASE_STOPPED:
 		case PHASE_BACKOFF:
 		case PHASE_FAILED:

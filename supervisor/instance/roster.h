@@ -44,6 +44,11 @@ void roster_observe(const struct roster *roster, struct fleet_status *ret);
 /* Stops (gracefully) and starts again. Unknown names are an error, and so is a hold. */
 int roster_restart(struct roster *roster, const char *name, struct error *err);
 
+/* Stops a VM's processors, and lets them go on. Unknown names and phases without a running guest
+ * are errors. */
+int roster_pause(struct roster *roster, const char *name, struct error *err);
+int roster_resume(struct roster *roster, const char *name, struct error *err);
+
 /* Path of the current log file of an instance; the caller frees it. */
 int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err);
 

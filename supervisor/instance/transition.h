@@ -21,7 +21,9 @@ enum event {
 	EVENT_START_FAILED,
 	EVENT_GUEST_READY, /* the guest said hello */
 	EVENT_CHANNEL_LOST,
-	EVENT_TIMEOUT,	   /* the one timer; its meaning is the phase's */
+	EVENT_TIMEOUT, /* the one timer; its meaning is the phase's */
+	EVENT_PAUSE,   /* an operator's, as the next */
+	EVENT_RESUME,
 	EVENT_CYCLE,	   /* stop, then start again: replaced or restarted by an operator */
 	EVENT_REMOVE,	   /* stop and forget */
 	EVENT_GONE_AGAIN,  /* the VMM ended; it is to start again */

@@ -11,9 +11,9 @@ const char *phase_name(enum phase phase)
 	static const char *const names[PHASE_COUNT] = {
 		[PHASE_ABSENT] = "absent",	 [PHASE_FETCHING] = "fetching",
 		[PHASE_PREPARING] = "preparing", [PHASE_BOOTING] = "booting",
-		[PHASE_RUNNING] = "running",	 [PHASE_STOPPING] = "stopping",
-		[PHASE_STOPPED] = "stopped",	 [PHASE_BACKOFF] = "backoff",
-		[PHASE_FAILED] = "failed",
+		[PHASE_RUNNING] = "running",	 [PHASE_PAUSED] = "paused",
+		[PHASE_STOPPING] = "stopping",	 [PHASE_STOPPED] = "stopped",
+		[PHASE_BACKOFF] = "backoff",	 [PHASE_FAILED] = "failed",
 	};
 
 	return phase < PHASE_COUNT ? names[phase] : "?";

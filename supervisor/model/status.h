@@ -21,6 +21,7 @@ enum phase {
 	PHASE_PREPARING, /* disk, tap, guard, initramfs */
 	PHASE_BOOTING,	 /* the VMM runs; no word from the guest yet */
 	PHASE_RUNNING,	 /* the guest said hello: the workload runs */
+	PHASE_PAUSED,	 /* an operator stopped its processors */
 	PHASE_STOPPING,	 /* told to stop; the grace period runs */
 	PHASE_STOPPED,	 /* ended, and the policy says to leave it so */
 	PHASE_BACKOFF,	 /* ended; starts again when the delay is over */

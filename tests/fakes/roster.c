@@ -14,8 +14,8 @@ struct roster {
 	struct instance_status instances[2000];
 	size_t count;
 	bool is_settled;
-	char *log_path;	    /* of every instance */
-	char restarted[64]; /* what roster_restart was told last */
+	char *log_path; /* of every instance */
+	char told[64];	/* "restart acme/web": what it was told to do last */
 };
 
 static const struct instance_status *fake_find(const struct roster *roster, const char *name)
@@ -37,12 +37,27 @@ void roster_observe(const struct roster *roster, struct fleet_status *ret)
 	ret->instances = xmemdup(roster->instances, roster->count * sizeof(*ret->instances));
 }
 
-int roster_restart(struct roster *roster, const char *name, struct error *err)
+static int fake_tell(struct roster *roster, const char *verb, const char *name, struct error *err)
 {
 	if (fake_check(roster, name, err) < 0)
 		return -1;
-	snprintf(roster->restarted, sizeof(roster->restarted), "%s", name);
+	snprintf(roster->told, sizeof(roster->told), "%s %s", verb, name);
 	return 0;
+}
+
+int roster_restart(struct roster *roster, const char *name, struct error *err)
+{
+	return fake_tell(roster, "restart", name, err);
+}
+
+int roster_pause(struct roster *roster, const char *name, struct error *err)
+{
+	return fake_tell(roster, "pause", name, err);
+}
+
+int roster_resume(struct roster *roster, const char *name, struct error *err)
+{
+	return fake_tell(roster, "resume", name, err);
 }
 
 int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err)

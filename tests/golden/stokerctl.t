@@ -230,6 +230,10 @@ check('events', '{"event":{"number":1,"time":"2026-11-23T12:00:00Z","name":"a/b"
 	"2026-11-23T12:00:00Z  a/b  backoff  signalled SIGSEGV  m\n", '',
 	'{"command":"events","follow":true}');
 check('restart', $done, ['restart', 'a/b'], 0, '', '', '{"command":"restart","name":"a/b"}');
+check('pause', $done, ['pause', 'a/b'], 0, '', '', '{"command":"pause","name":"a/b"}');
+check('resume', qq({"error":"a/b is booting (only a paused VM can be resumed)"}\n), ['resume', 'a/b'],
+	1, '', "stokerctl: a/b is booting (only a paused VM can be resumed)\n",
+	'{"command":"resume","name":"a/b"}');
 check('restart of a stranger', qq({"error":"there is no instance 'a/b'"}\n), ['restart', 'a/b'], 1,
 	'', "stokerctl: there is no instance 'a/b'\n", '{"command":"restart","name":"a/b"}');
 {

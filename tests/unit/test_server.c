@@ -326,12 +326,22 @@ static void test_guard(void **state)
 			    "{\"error\":\"there is no instance 'x/y'\"}\n");
 }
 
-static void test_restart(void **state)
+static void test_verbs(void **state)
 {
+	static const char *const verbs[] = { "restart", "pause", "resume" };
 	struct fixture *f = *state;
 
-	assert_string_equal(ask(f, "{\"command\":\"restart\",\"name\":\"acme/db\"}\n"), DONE);
-	assert_string_equal(f->roster.restarted, "acme/db");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
+		_cleanup_free_ char *good = xasprintf("{\"command\":\"%s\",\"name\":\"acme/db\"}\n",
+						      verbs[i]);
+		_cleanup_free_ char *bad = xasprintf("{\"command\":\"%s\",\"name\":\"x/y\"}\n",
+						     verbs[i]);
+		_cleanup_free_ char *told = xasprintf("%s acme/db", verbs[i]);
+
+		assert_string_equal(ask(f, good), DONE);
+		assert_string_equal(f->roster.told, told);
+		assert_string_equal(ask(f, bad), "{\"error\":\"there is no instance 'x/y'\"}\n");
+	}
 }
 
 static void test_events(void **state)
@@ -538,7 +548,7 @@ int main(void)
 		TEST(test_reload_gives_up_waiting),
 		TEST(test_reload_of_invalid_manifests),
 		TEST(test_guard),
-		TEST(test_restart),
+		TEST(test_verbs),
 		TEST(test_events),
 		TEST(test_events_to_a_slow_reader_are_counted),
 		TEST(test_logs),

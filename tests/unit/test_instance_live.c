@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an instance asks of a VMM while that runs: limits, pause, resume. The driver is a stand-in
+ * that writes down what it is told; the instance, its actions and its record are the real ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "instance/actions.h"
+#include "instance/internal.h"
+
+struct vmm {
+	struct strbuf told;
+	struct instance *instance;
+};
+
+/* The phase that the record had when the driver was told. */
+static const char *recorded(const struct vmm *vmm)
+{
+	const struct instance *instance = vmm->instance;
+	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
+	struct record record = { 0 };
+	const char *name;
+
+	if (record_read(run_dir, &record, NULL) < 0)
+		return "none";
+	name = phase_name(record.phase);
+	record_reset(&record);
+	return name;
+}
+
+static void fake_kill(struct vmm *vmm)
+{
+	strbuf_puts(&vmm->told, "kill;");
+}
+
+static void fake_limit(struct vmm *vmm, const struct vmm_limits *limits)
+{
+	strbuf_printf(
+		&vmm->told, "limit %llu %llu %llu;", (unsigned long long)limits->disk_bandwidth,
+		(unsigned long long)limits->disk_iops, (unsigned long long)limits->balloon_bytes);
+}
+
+static void fake_pause(struct vmm *vmm)
+{
+	strbuf_printf(&vmm->told, "pause (%s);", recorded(vmm));
+}
+
+static void fake_resume(struct vmm *vmm)
+{
+	strbuf_printf(&vmm->told, "resume (%s);", recorded(vmm));
+}
+
+static pid_t fake_pid(const struct vmm *vmm)
+{
+	(void)vmm;
+	return 4711;
+}
+
+static uint64_t fake_start_time(const struct vmm *vmm)
+{
+	(void)vmm;
+	return 42;
+}
+
+static const char *fake_describe(const struct vmm *vmm)
+{
+	(void)vmm;
+	return "fake (none)";
+}
+
+static struct vmm *fake_free(struct vmm *vmm)
+{
+	strbuf_reset(&vmm->told);
+	return NULL;
+}
+
+static const struct vmm_driver fake_driver = { .name = "qemu",
+					       .kill = fake_kill,
+					       .limit = fake_limit,
+					       .pause = fake_pause,
+					       .resume = fake_resume,
+					       .pid = fake_pid,
+					       .start_time = fake_start_time,
+					       .describe = fake_describe,
+					       .free = fake_free };
+
+struct fixture {
+	char dir[64];
+	struct settings settings;
+	struct instance_context context;
+	struct instance *instance;
+	struct vmm vmm;
+	int changes;
+};
+
+static void on_changed(void *data, struct instance *instance)
+{
+	struct fixture *f = data;
+
+	(void)instance;
+	f->changes++;
+}
+
+static struct spec *make_spec(void)
+{
+	struct spec *spec = spec_new();
+
+	spec->name = xstrdup("acme/web");
+	spec->tenant = xstrdup("acme");
+	spec->vm = xstrdup("web");
+	spec->image = xstrdup("nginx");
+	return spec;
+}
+
+static int setup(void **state)
+{
+	static const struct image image = { (char *)"i", (char *)"d", (char *)"s", (char *)"r" };
+	struct fixture *f = xcalloc(1, sizeof(*f));
+	_cleanup_free_ char *run_dir = NULL;
+	struct spec *spec = make_spec();
+
+	snprintf(f->dir, sizeof(f->dir), "/tmp/stoker-test-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	settings_defaults(&f->settings);
+	free(f->settings.run_dir);
+	f->settings.run_dir = xstrdup(f->dir);
+	f->context = (struct instance_context){
+		.loop = loop_new(NULL), .settings = &f->settings, .changed = on_changed, .data = f
+	};
+	f->instance = instance_new(&f->context, spec, 7);
+	spec_free(spec);
+	f->instance->phase = PHASE_RUNNING;
+	f->instance->image = image_copy(&image);
+	f->instance->driver = &fake_driver;
+	f->instance->vmm = &f->vmm;
+	f->instance->running_ms = 1;
+	f->vmm.instance = f->instance;
+	run_dir = instance_run_dir(&f->context, 7);
+	assert_int_equal(fs_mkdir_p(run_dir, 0700, NULL), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	instance_free(f->instance);
+	loop_free(f->context.loop);
+	settings_reset(&f->settings);
+	assert_int_equal(fs_remove_tree(f->dir, NULL), 0);
+	free(f);
+	return 0;
+}
+
+static void update(struct fixture *f, uint64_t bandwidth, uint32_t iops, uint64_t balloon)
+{
+	struct spec *spec = make_spec();
+
+	strv_addf(&spec->labels, "change=%llu", (unsigned long long)(bandwidth + iops + balloon));
+	spec->rate_disk_bandwidth = bandwidth;
+	spec->rate_disk_iops = iops;
+	spec->balloon_bytes = balloon;
+	strbuf_reset(&f->vmm.told);
+	instance_update(f->instance, spec);
+	spec_free(spec);
+}
+
+static void told(struct fixture *f, const char *expected)
+{
+	assert_string_equal(strbuf_text(&f->vmm.told), expected);
+	strbuf_reset(&f->vmm.told);
+}
+
+static void limits_are_changed_only_when_they_differ(void **state)
+{
+	struct fixture *f = *state;
+
+	update(f, 0, 0, 0);
+	told(f, "");
+	assert_string_equal(recorded(&f->vmm), "running");
+	update(f, 1048576, 0, 0);
+	told(f, "limit 1048576 0 0;");
+	update(f, 1048576, 10, 0);
+	told(f, "limit 1048576 10 0;");
+	update(f, 1048576, 10, 67108864);
+	told(f, "limit 1048576 10 67108864;");
+	update(f, 1048576, 10, 67108864);
+	told(f, "");
+	update(f, 0, 0, 0);
+	told(f, "limit 0 0 0;");
+	assert_int_equal(f->changes, 0);
+}
+
+/* What is about to be replaced goes on as it is; its successor gets the limits. */
+static void what_is_replaced_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	f->instance->next = make_spec();
+	update(f, 1, 2, 3);
+	told(f, "");
+	assert_int_equal(f->instance->next->rate_disk_iops, 2);
+	assert_int_equal(f->instance->spec->rate_disk_iops, 0);
+}
+
+static void pause_and_resume(void **state)
+{
+	struct fixture *f = *state;
+	struct instance_status status;
+	struct error err;
+
+	instance_arm(f->instance, 1000); /* its channel was lost */
+	assert_int_equal(instance_pause(f->instance, &err), 0);
+	told(f, "pause (paused);");
+	assert_null(f->instance->timer);
+	assert_int_equal(instance_pause(f->instance, &err), 0);
+	told(f, "");
+	instance_observe(f->instance, &status);
+	assert_string_equal(phase_name(status.phase), "paused");
+	assert_int_equal(status.pid, 4711);
+	update(f, 0, 5, 0);
+	told(f, "limit 0 5 0;");
+	assert_string_equal(recorded(&f->vmm), "paused");
+	assert_int_equal(instance_resume(f->instance, &err), 0);
+	told(f, "resume (paused);");
+	assert_string_equal(recorded(&f->vmm), "running");
+	assert_int_equal(f->instance->phase, PHASE_RUNNING);
+	assert_non_null(f->instance->timer); /* which may come back now */
+	assert_int_equal(instance_resume(f->instance, &err), 0);
+	told(f, "");
+	assert_int_equal(f->changes, 2);
+}
+
+static void nothing_but_a_running_vm_is_paused(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+
+	f->instance->phase = PHASE_BOOTING;
+	assert_int_equal(instance_pause(f->instance, &err), -1);
+	assert_string_equal(err.text, "acme/web is booting (only a running VM can be paused)");
+	assert_int_equal(instance_resume(f->instance, &err), -1);
+	assert_string_equal(err.text, "acme/web is booting (only a paused VM can be resumed)");
+	f->instance->phase = PHASE_BACKOFF;
+	assert_int_equal(instance_pause(f->instance, &err), -1);
+	assert_string_equal(err.text, "acme/web is backoff (only a running VM can be paused)");
+	told(f, "");
+}
+
+/* Frozen, it could not hear its stop signal. This one has lost its channel: it is killed then. */
+static void a_paused_vm_is_resumed_to_be_stopped(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+
+	assert_int_equal(instance_pause(f->instance, &err), 0);
+	told(f, "pause (paused);");
+	instance_remove(f->instance);
+	told(f, "resume (paused);kill;");
+	assert_string_equal(recorded(&f->vmm), "running");
+	assert_int_equal(f->instance->phase, PHASE_STOPPING);
+}
+
+static void a_paused_vm_whose_channel_is_lost_lives(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+
+	assert_int_equal(instance_pause(f->instance, &err), 0);
+	told(f, "pause (paused);");
+	instance_event(f->instance, EVENT_CHANNEL_LOST);
+	instance_event(f->instance, EVENT_TIMEOUT);
+	assert_null(f->instance->timer);
+	told(f, "");
+	assert_int_equal(f->instance->phase, PHASE_PAUSED);
+}
+
+static void what_was_refused_is_in_the_message(void **state)
+{
+	struct fixture *f = *state;
+	struct instance_status status;
+	struct error err;
+
+	error_set(&err, "QEMU does not change the balloon: no");
+	instance_vmm_callbacks.refused(f->instance, &err);
+	instance_observe(f->instance, &status);
+	assert_string_equal(status.message, "QEMU does not change the balloon: no");
+	assert_int_equal(status.phase, PHASE_RUNNING);
+	told(f, "");
+	update(f, 0, 0, 1);
+	instance_observe(f->instance, &status);
+	assert_string_equal(status.message, "");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(limits_are_changed_only_when_they_differ),
+		TEST(what_is_replaced_is_left_alone),
+		TEST(pause_and_resume),
+		TEST(nothing_but_a_running_vm_is_paused),
+		TEST(a_paused_vm_is_resumed_to_be_stopped),
+		TEST(a_paused_vm_whose_channel_is_lost_lives),
+		TEST(what_was_refused_is_in_the_message),
+	};
+
+	return cmocka_run_group_tests_name("instance live", tests, NULL, NULL);
+}
