@@ -28,6 +28,7 @@
 #include "guest-init/protocol.h"
 #include "guest-init/service.h"
 #include "guest-init/syslog.h"
+#include "guest-init/timer.h"
 
 enum {
 	DEFAULT_GRACE_MS = 10000,
@@ -156,6 +157,16 @@ static void fill_standard_descriptors(void)
 		close(fd);
 }
 
+/* Where not even a report can be sent: the kernel panics when PID 1 ends, the VMM tells the host,
+ * and the restart policy does the rest. */
+static _Noreturn void panic(const struct failure *why)
+{
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	dprintf(fd, "<2>stoker-init: %s\n", why->text); /* 2: critical, so on the console */
+	_exit(1);
+}
+
 static int build_world(struct init *init, struct failure *why)
 {
 	struct config *config = &init->config;
@@ -166,7 +177,11 @@ static int build_world(struct init *init, struct failure *why)
 	fill_standard_descriptors();
 	/* Modules first of all: without them there is no channel to complain on. */
 	if (load_file("/stoker/modules", CONFIG_FROM_BASE, config, why) < 0 ||
-	    mounts_load_modules(&config->modules, why) < 0 || load_config(config, why) < 0)
+	    mounts_load_modules(&config->modules, why) < 0)
+		return -1;
+	if (timer_check(why) < 0)
+		panic(why);
+	if (load_config(config, why) < 0)
 		return -1;
 	if (mounts_root(&init->mounts, &config->disks, why) < 0 || mounts_system(config, why) < 0 ||
 	    network_up(config, why) < 0 || names_write(init->mounts.root, config, why) < 0 ||

@@ -47,7 +47,8 @@ struct guest {
 	struct host *host;
 	const char *name;
 	struct spec *spec;
-	struct strbuf image; /* record */
+	struct strbuf image;	      /* record */
+	const char *kernel_arguments; /* more of them; NULL: none */
 	char *socket;
 	struct child *vmm;
 	struct channel *channel;
@@ -212,9 +213,11 @@ static char *write_initrd(struct guest *guest)
 	return path;
 }
 
-static void add_machine(const struct host *host, struct strv *argv)
+static void add_machine(const struct guest *guest, struct strv *argv)
 {
-	static const char common[] = "quiet panic=-1";
+	const struct host *host = guest->host;
+	_cleanup_free_ char *common = xasprintf(
+		"quiet panic=-1 %s", guest->kernel_arguments ? guest->kernel_arguments : "");
 	static const char *const x86_64[] = { "/usr/bin/qemu-system-x86_64",
 					      "-M",
 					      "microvm,acpi=on,pit=off,pic=off,rtc=on,"
@@ -269,7 +272,7 @@ static void make_command(struct guest *guest, const char *upper, struct strv *ar
 					     "-device",
 					     "virtio-blk-device,drive=d1,serial=upper" };
 
-	add_machine(guest->host, argv);
+	add_machine(guest, argv);
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
 		strv_add(argv, fixed[i]);
 	strv_add(argv, "-kernel");
@@ -549,6 +552,28 @@ static void test_missing(struct host *host)
 	guest_free(&guest);
 }
 
+/* A kernel that found no timer: stoker-init makes it panic instead of sleeping for ever. */
+static void test_timerless(struct host *host)
+{
+	_cleanup_free_ char *path = xasprintf("%s/timerless.console", host->dir);
+	_cleanup_strbuf_ struct strbuf console = { 0 };
+	struct guest guest;
+
+	if (host->machine != MACHINE_X86_64) /* an arm64 processor's timer is always there */
+		return;
+	guest_init(&guest, host, "timerless");
+	guest.kernel_arguments = "nolapic_timer";
+	manifest_command(&guest, "exit 0");
+	boot(&guest, "upper3");
+	ok(host, wait_until(&guest, has_ended, NULL, BOOT_S) && !guest.has_exit,
+	   "timerless: the VM ends without a report");
+	ok(host,
+	   fs_read(path, 1 << 20, &console, NULL) == 0 &&
+		   strstr(strbuf_text(&console), "stoker-init: the kernel found no working timer"),
+	   "timerless: its console says why");
+	guest_free(&guest);
+}
+
 /* Memory runs out; and output that nobody reads until the end is whole nevertheless. */
 static void test_memory(struct host *host)
 {
@@ -628,6 +653,7 @@ int main(int argc, char **argv)
 	} tests[] = { { "manifest", test_manifest },
 		      { "image", test_image },
 		      { "missing", test_missing },
+		      { "timerless", test_timerless },
 		      { "memory", test_memory } };
 	struct host host = { .machine = MACHINE_X86_64 };
 	const char *root = "", *kernel = "auto", *only;
