@@ -9,6 +9,8 @@ libexecdir ?= $(prefix)/lib/stoker
 mandir     ?= $(prefix)/share/man
 docdir     ?= $(prefix)/share/doc/stoker
 sysconfdir ?= /etc
+# Where units go, e.g. /etc/systemd/system; empty: nowhere.
+systemdunitdir ?=
 
 BUILD  ?= build
 CC     ?= gcc
@@ -76,7 +78,8 @@ help:
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
 ## demo          a two-tenant fleet from nothing to an HTTP answer; KEEP=1 leaves it running
 ## kernel        a small guest kernel in build-kernel/ARCH; ARCH=x86_64|aarch64, default: this one's
-## install       into $(DESTDIR)$(prefix); uninstall takes it away again
+## install       into $(DESTDIR)$(prefix); uninstall takes it away again; with
+##               systemdunitdir=/etc/systemd/system also the units
 ## clean         remove what was built, but for build-kernel/
 
 deps:
@@ -269,8 +272,17 @@ install: all
 	install -m 0644 $(wildcard man/*.8) $(DESTDIR)$(mandir)/man8
 	cp -r config-examples/. $(DESTDIR)$(docdir)/examples/
 	install -m 0644 README.md $(DESTDIR)$(docdir)
+	$(if $(systemdunitdir),$(install_units))
+
+# With the paths of this installation.
+UNITS := $(notdir $(wildcard config-examples/systemd/*.service))
+install_units = install -d $(DESTDIR)$(systemdunitdir) && for unit in $(UNITS); do \
+	sed 's|/usr/local/sbin|$(sbindir)|; s|/usr/local/bin|$(bindir)|' \
+		config-examples/systemd/$$unit >$(DESTDIR)$(systemdunitdir)/$$unit && \
+	chmod 0644 $(DESTDIR)$(systemdunitdir)/$$unit || exit 1; done
 
 uninstall:
+	$(if $(systemdunitdir),rm -f $(UNITS:%=$(DESTDIR)$(systemdunitdir)/%))
 	rm -f $(DESTDIR)$(sbindir)/stokerd $(DESTDIR)$(bindir)/stokerctl
 	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(docdir)
 	rm -f $(patsubst man/%,$(DESTDIR)$(mandir)/man5/%,$(wildcard man/*.5))

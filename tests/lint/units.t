@@ -10,7 +10,7 @@ use File::Temp qw(tempdir);
 use Test::More;
 
 my $tree = abs_path(dirname(__FILE__) . '/../..');
-my $unit = "$tree/config-examples/systemd/stokerd.service";
+my $units = "$tree/config-examples/systemd";
 
 sub slurp {
 	my ($path) = @_;
@@ -19,31 +19,57 @@ sub slurp {
 	return scalar <$in>;
 }
 
-my $text = slurp($unit);
-my %granted = map { $_ => 1 } map { split } $text =~ m{^CapabilityBoundingSet=(.*)$}mg;
+sub settings {
+	my ($text, $pattern) = @_;
+	return [grep { m{^(?:$pattern)=} } split(m{\n}, $text)];
+}
+
+my %unit = map { $_ => slurp("$units/$_") } qw(stokerd.service stoker-vms.service);
+my ($daemon, $vms) = @unit{qw(stokerd.service stoker-vms.service)};
+my %granted = map { $_ => 1 } map { split } $daemon =~ m{^CapabilityBoundingSet=(.*)$}mg;
 my %kept = map { $_ => 1 } slurp("$tree/supervisor/privilege.c") =~ m{^\t\{ (CAP_\w+),}mg;
 
 cmp_ok(scalar(keys %kept), '>', 5, 'privilege.c has its table');
 is_deeply([sort keys %granted], [sort keys %kept],
 	'the unit grants exactly the capabilities that the daemon keeps');
-like($text, qr{^KillMode=process$}m, 'VMs survive a stop of the daemon');
-like($text, qr{^RuntimeDirectoryPreserve=yes$}m, 'and so does what adoption reads');
+like($daemon, qr{^KillMode=process$}m, 'VMs survive a stop of the daemon');
+like($daemon, qr{^RuntimeDirectoryPreserve=yes$}m, 'and so does what adoption reads');
+unlike($daemon, qr{^Delegate=}m, 'no group of a VM lies below the one of the daemon');
+
+# The unit of the VMs: there before the daemon, stopped after it, and with it the VMs.
+like($vms, qr{^Delegate=yes$}m, 'but below the one of their own unit');
+my ($group) = slurp("$tree/supervisor/vmm/cgroup.c") =~ m{^#define UNIT_GROUP\s+"(.*?)"}m;
+ok(defined $group && -e "$units/" . ($group =~ s{.*/}{}r), 'by whose name the daemon finds it');
+like($daemon, qr{^Requires=stoker-vms\.service$}m, 'stopping it stops the daemon');
+like($daemon, qr{^After=(.* )?stoker-vms\.service}m, 'first');
+like($vms, qr{^ExecStop=\S+/stokerd -S$}m, 'and then the VMs');
+my $sandbox = qr{Capability\w+|NoNew\w+|Protect\w+|Private\w+|Restrict(?!art)\w+|ReadWritePaths
+	|LockPersonality|SystemCall\w+|Device\w+|\w+Directory(?:Preserve)?|TasksMax|Limit\w+
+	|OOMPolicy}x;
+cmp_ok(scalar @{settings($daemon, $sandbox)}, '>', 25, 'the daemon is confined');
+is_deeply([sort @{settings($vms, $sandbox)}], [sort @{settings($daemon, $sandbox)}],
+	'and who stops the VMs as well, by the same settings');
 
 SKIP: {
 	skip 'no systemd-analyze', 1 if system('command -v systemd-analyze >/dev/null') != 0;
 	my $dir = tempdir('stoker-units-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 
 	# It wants the programs to be there; whether they are installed is not the question.
-	$text =~ s{^(Exec\w+=)\S+}{$1/bin/true}mg;
-	$text =~ s{^Documentation=.*\n}{}mg;
-	open(my $out, '>', "$dir/stokerd.service") or die "$dir: $!\n";
-	print $out $text;
-	close($out);
-	my @said = grep { m{stokerd\.service} } `systemd-analyze verify $dir/stokerd.service 2>&1`;
-	is(join('', @said), '', 'systemd knows every setting of the unit');
+	for my $name (keys %unit) {
+		my $text = $unit{$name} =~ s{^(Exec\w+=)\S+}{$1/bin/true}mgr;
+
+		$text =~ s{^Documentation=.*\n}{}mg;
+		open(my $out, '>', "$dir/$name") or die "$dir: $!\n";
+		print $out $text;
+		close($out);
+	}
+	my $paths = join(' ', map { "$dir/$_" } sort keys %unit);
+	my @said = grep { m{stoker} } `systemd-analyze verify $paths 2>&1`;
+	is(join('', @said), '', 'systemd knows every setting of the units');
 }
 
-is(system('sh', '-n', "$tree/config-examples/openrc/stokerd"), 0,
-	'the OpenRC script is well-formed shell');
+for my $script (glob("$tree/config-examples/openrc/*")) {
+	is(system('sh', '-n', $script), 0, $script =~ s{.*/}{}r . ' of OpenRC is well-formed shell');
+}
 
 done_testing();
