@@ -168,8 +168,14 @@ static int remove_group(const char *path, struct error *err)
 static int make_tenant(const char *path, unsigned wanted, struct error *err)
 {
 	struct error why = { 0 };
+	int result = mkdir(path, 0755);
 
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+	if (result < 0 && errno == ENOENT)
+		return error_set(err,
+				 "%s: the group above it is gone (restart stoker-vms.service, or "
+				 "stokerd where there is none)",
+				 path);
+	if (result < 0 && errno != EEXIST)
 		return error_errno(err, errno, "%s: cannot create", path);
 	if ((cgroup_enable(path, &why) & wanted) != wanted)
 		return error_set(err, "%s: cannot enable its controllers: %s", path, why.text);

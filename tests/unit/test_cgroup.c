@@ -381,6 +381,24 @@ static void test_refused_limit(void **state)
 	assert_int_not_equal(access(tree_at("/stoker/acme"), F_OK), 0);
 }
 
+static void test_parent_is_gone(void **state)
+{
+	struct cgroup_limits limits = { .tenant = "acme", .id = "stk7", .cpus = 1 };
+	_cleanup_free_ char *expected = NULL;
+	struct cgroup_leaf *leaf = NULL;
+	struct error err = { 0 };
+
+	(void)state;
+	open_parent();
+	assert_int_equal(rmdir(tree_at("/stoker")), 0);
+	assert_int_equal(cgroup_leaf_make(cgroup, &limits, &leaf, &err), -1);
+	expected = xasprintf("%s: the group above it is gone (restart stoker-vms.service, or "
+			     "stokerd where there is none)",
+			     tree_at("/stoker/acme"));
+	assert_string_equal(err.text, expected);
+	assert_null(leaf);
+}
+
 static void test_removal(void **state)
 {
 	struct cgroup_leaf *leaf;
@@ -564,6 +582,7 @@ int main(void)
 		TEST(test_kill),
 		TEST(test_leaf_of_an_unfinished_start),
 		TEST(test_refused_limit),
+		TEST(test_parent_is_gone),
 		TEST(test_removal),
 		TEST(test_disks),
 		TEST(test_blame),
