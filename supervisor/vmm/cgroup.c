@@ -69,6 +69,18 @@ static unsigned read_controllers(const char *group, const char *file)
 	return found;
 }
 
+/* The root of the hierarchy, which has no type, may have both processes and groups. In any other,
+ * "cpu" and "pids" could be enabled beside processes, and would turn it into one of threads, for
+ * which there is neither "memory" nor "io". */
+static bool holds_processes(const char *group)
+{
+	_cleanup_free_ char *type = xasprintf("%s/cgroup.type", group);
+	_cleanup_free_ char *procs = xasprintf("%s/cgroup.procs", group);
+	_cleanup_strbuf_ struct strbuf pids = { 0 };
+
+	return access(type, F_OK) == 0 && fs_read(procs, FILE_MAX, &pids, NULL) == 0 && pids.length;
+}
+
 /* One at a time: a write of several fails as a whole. */
 unsigned cgroup_enable(const char *path, struct error *err)
 {
@@ -76,6 +88,10 @@ unsigned cgroup_enable(const char *path, struct error *err)
 	unsigned missing = read_controllers(path, "cgroup.controllers") &
 			   ~read_controllers(path, "cgroup.subtree_control");
 
+	if (missing && holds_processes(path)) {
+		error_set(err, "%s holds processes (move them into a group below it)", path);
+		missing = 0;
+	}
 	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
 		char word[16];
 
@@ -128,8 +144,7 @@ static int move_processes(const char *from, const char *to, struct error *err)
 	return count;
 }
 
-/* A group cannot have both processes and groups with controllers; ourselves or whatever holds the
- * place for us may have been started there. */
+/* Ourselves, or what holds the place for us, may have been started in the parent. */
 static int make_way(const struct cgroup *cgroup, struct error *err)
 {
 	_cleanup_free_ char *aside = xasprintf("%s/" SUPERVISOR, cgroup->path);
@@ -228,7 +243,7 @@ static int set_up(struct cgroup *cgroup, struct error *err)
 	_cleanup_free_ char *hierarchy = xasprintf("%s" CGROUP_MOUNT "/cgroup.controllers",
 						   cgroup->root);
 	_cleanup_free_ char *missing = NULL;
-	struct error why = { 0 };
+	struct error why = { .text = "enable them in the groups above it" };
 
 	if (access(hierarchy, F_OK) < 0)
 		return error_set(err, NO_HIERARCHY
@@ -237,21 +252,16 @@ static int set_up(struct cgroup *cgroup, struct error *err)
 	if (fs_mkdir_p(cgroup->path, 0755, err) < 0)
 		return -1;
 	enable_above(cgroup);
+	if (holds_processes(cgroup->path) && make_way(cgroup, err) < 0)
+		return -1;
 	cgroup->enabled = cgroup_enable(cgroup->path, &why);
-	if (why.number == EBUSY) {
-		why = (struct error){ 0 };
-		if (make_way(cgroup, err) < 0)
-			return -1;
-		cgroup->enabled = cgroup_enable(cgroup->path, &why);
-	}
 	missing = list_missing(cgroup->enabled);
 	if (!cgroup->enabled)
 		return error_set(err, "%s: no controller can be enabled (%s)", cgroup->path,
-				 why.number ? why.text : "enable them in the groups above it");
+				 why.text);
 	if (*missing)
-		cgroup->problem = xasprintf(
-			"cgroup %s lacks %s: VMs run without these limits (%s)", cgroup->parent,
-			missing, why.number ? why.text : "enable them in the groups above it");
+		cgroup->problem = xasprintf("cgroup %s lacks %s: VMs run without these limits (%s)",
+					    cgroup->parent, missing, why.text);
 	return 0;
 }
 

@@ -3,7 +3,8 @@
  * A cgroup2 hierarchy made of plain files, for test_cgroup.c: mkdir, rmdir and fs_write_value are
  * wrapped by the linker (Makefile) and do below tree_mount what the kernel does, as
  * Documentation/admin-guide/cgroup-v2.rst says: a new group gets the files of the controllers that
- * the group above enables; a group with processes can enable none; a busy one cannot be removed.
+ * the group above enables; beside processes only controllers of threads can be enabled, and then no
+ * others, nor can its new groups have processes; a busy group cannot be removed.
  */
 #ifndef STOKER_TESTS_CGROUP_TREE_H
 #define STOKER_TESTS_CGROUP_TREE_H
@@ -37,6 +38,7 @@ static unsigned tree_removal_tries; /* this many rmdirs fail, as when a process 
 static const struct tree_file {
 	const char *controller, *name, *content;
 } tree_files[] = {
+	{ "", "cgroup.type", "domain\n" }, /* not of the root */
 	{ "", "cgroup.subtree_control", "" },
 	{ "", "cgroup.procs", "" },
 	{ "", "cgroup.kill", "" },
@@ -121,6 +123,17 @@ static void tree_offer(const char *group, const char *controller)
 	tree_add_files(group, controller);
 }
 
+/* A path below the mount; valid until the next call but three. */
+static const char *tree_at(const char *group)
+{
+	static char paths[4][256];
+	static unsigned next;
+	char *path = paths[next++ % 4];
+
+	snprintf(path, sizeof(*paths), "%s%s", tree_mount, group);
+	return path;
+}
+
 /* --- what the kernel does -------------------------------------------------------------------- */
 
 int __wrap_mkdir(const char *path, mode_t mode)
@@ -133,6 +146,10 @@ int __wrap_mkdir(const char *path, mode_t mode)
 		return result;
 	tree_put(path, "cgroup.controllers", "");
 	tree_add_files(path, "");
+	enabled = tree_read(above, "cgroup.type");
+	if (strcmp(enabled, "domain threaded\n") == 0)
+		tree_put(path, "cgroup.type", "domain invalid\n");
+	free(enabled);
 	enabled = tree_read(above, "cgroup.subtree_control");
 	for (char *word = strtok(enabled, " \n"); word; word = strtok(NULL, " \n"))
 		tree_offer(path, word);
@@ -190,6 +207,7 @@ static int tree_write(const char *group, const char *file, const char *value)
 	_cleanup_free_ char *procs = tree_read(group, "cgroup.procs");
 	_cleanup_free_ char *enabled = tree_read(group, "cgroup.subtree_control");
 	_cleanup_free_ char *available = tree_read(group, "cgroup.controllers");
+	_cleanup_free_ char *type = tree_read(group, "cgroup.type");
 	_cleanup_free_ char *text = NULL;
 	bool is_root = strcmp(group, tree_mount) == 0;
 	char pid[16];
@@ -199,8 +217,10 @@ static int tree_write(const char *group, const char *file, const char *value)
 	if (strcmp(file, "cgroup.subtree_control") == 0) {
 		if (value[0] != '+' || !strstr(available, value + 1))
 			return ENOENT;
+		if (*procs && !is_root && (value[1] == 'm' || value[1] == 'i'))
+			return strcmp(type, "domain\n") == 0 ? EBUSY : EOPNOTSUPP;
 		if (*procs && !is_root)
-			return EBUSY;
+			tree_put(group, "cgroup.type", "domain threaded\n");
 		enabled[strcspn(enabled, "\n")] = '\0';
 		text = xasprintf("%s%s%s\n", enabled, *enabled ? " " : "", value + 1);
 		tree_each(group, tree_offer, value + 1);
@@ -209,6 +229,8 @@ static int tree_write(const char *group, const char *file, const char *value)
 			tree_forget(tree_mount, value);
 			return ESRCH;
 		}
+		if (strcmp(type, "domain invalid\n") == 0)
+			return EOPNOTSUPP;
 		if (*enabled && !is_root)
 			return EBUSY;
 		snprintf(pid, sizeof(pid), "%d", (int)getpid());
@@ -253,6 +275,7 @@ static void tree_make(const char *available)
 	assert_int_equal(fs_mkdir_p(tree_mount, 0755, NULL), 0);
 	tree_put(tree_mount, "cgroup.controllers", available);
 	tree_add_files(tree_mount, "");
+	unlink(tree_at("/cgroup.type"));
 	proc = xasprintf("%s/proc/self", tree_root);
 	assert_int_equal(fs_mkdir_p(proc, 0755, NULL), 0);
 	tree_put(proc, "cgroup", "0::/\n");
@@ -264,17 +287,6 @@ static void tree_drop(void)
 {
 	tree_mount[0] = '\0';
 	assert_int_equal(fs_remove_tree(tree_root, NULL), 0);
-}
-
-/* A path below the mount; valid until the next call but three. */
-static const char *tree_at(const char *group)
-{
-	static char paths[4][256];
-	static unsigned next;
-	char *path = paths[next++ % 4];
-
-	snprintf(path, sizeof(*paths), "%s%s", tree_mount, group);
-	return path;
 }
 
 #endif

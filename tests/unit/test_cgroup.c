@@ -229,6 +229,19 @@ static void test_missing_controllers(void **state)
 		       "controller can be enabled (enable them in the groups above it)");
 }
 
+/* Above the parent, nothing is moved. */
+static void test_processes_above(void **state)
+{
+	(void)state;
+	ask_for("/theirs/ours");
+	assert_int_equal(mkdir(tree_at("/theirs"), 0755), 0);
+	tree_put(tree_at("/theirs"), "cgroup.procs", "7001\n");
+	assert_int_equal(cgroup_open(tree_root, &settings, &cgroup, NULL), -1);
+	expect("/theirs", "cgroup.procs", "7001\n");
+	expect("/theirs", "cgroup.type", "domain\n");
+	expect("/theirs", "cgroup.subtree_control", "");
+}
+
 static void test_group_in_use_by_others(void **state)
 {
 	struct error err = { 0 };
@@ -574,6 +587,7 @@ int main(void)
 		TEST(test_none),
 		TEST(test_hybrid_host),
 		TEST(test_missing_controllers),
+		TEST(test_processes_above),
 		TEST(test_group_in_use_by_others),
 		TEST(test_limits),
 		TEST(test_fewer_controllers),
