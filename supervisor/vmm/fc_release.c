@@ -7,7 +7,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -149,14 +151,15 @@ int fc_release_read(const char *path, struct fc_release *ret, struct error *err)
 {
 	static struct stat known;
 	static struct fc_release release;
+	_cleanup_free_ char *real = realpath(path, NULL);
 	struct stat st;
 
-	if (check_file(path, &st, err) < 0)
+	if (check_file(real ? real : path, &st, err) < 0)
 		return -1;
 	if (st.st_dev != known.st_dev || st.st_ino != known.st_ino ||
 	    st.st_mtim.tv_sec != known.st_mtim.tv_sec ||
 	    st.st_mtim.tv_nsec != known.st_mtim.tv_nsec || st.st_size != known.st_size) {
-		if (ask(path, &release, err) < 0)
+		if (ask(real, &release, err) < 0)
 			return -1;
 		known = st;
 	}
