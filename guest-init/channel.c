@@ -84,7 +84,7 @@ static int open_vsock(void)
 
 static void forget_host(struct channel *channel)
 {
-	channel->greeted = false;
+	channel->greeted = channel->is_pong_due = false;
 	channel->in_length = 0;
 	channel->control_length = channel->control_sent = 0;
 	ring_rewind(&channel->ring);
@@ -123,7 +123,8 @@ static void set_control(struct channel *channel, enum frame_type type, const voi
 	struct frame_header header = { .length = htole32((uint32_t)length), .type = htole16(type) };
 
 	memcpy(channel->control, &header, sizeof(header));
-	memcpy(channel->control + sizeof(header), payload, length);
+	if (length)
+		memcpy(channel->control + sizeof(header), payload, length);
 	channel->control_length = sizeof(header) + length;
 	channel->control_sent = 0;
 }
@@ -137,6 +138,12 @@ static size_t next_bytes(struct channel *channel, const void **ret_bytes)
 		length = ring_peek(&channel->ring, ret_bytes);
 		if (length)
 			return length;
+		if (channel->is_pong_due) {
+			channel->is_pong_due = false;
+			set_control(channel, FRAME_PONG, NULL, 0);
+			*ret_bytes = channel->control;
+			return channel->control_length;
+		}
 		if (!channel->has_exit || channel->exit_sent)
 			return 0;
 		set_control(channel, FRAME_EXIT, &channel->exit, sizeof(channel->exit));
@@ -279,6 +286,8 @@ static bool on_frame(struct channel *channel, unsigned type, uint8_t *payload, s
 		payload[length] = '\0';
 		channel->verbs.hosts(channel->verbs.data, (const char *)payload);
 		payload[length] = after;
+	} else if (type == FRAME_PING && !length) {
+		channel->is_pong_due = true;
 	} else if (type == FRAME_EXIT_SEEN && !length) {
 		channel->verbs.exit_seen(channel->verbs.data);
 	} else {

@@ -39,6 +39,7 @@ struct channel {
 	enum channel_backend backend;
 
 	bool greeted; /* a host listens on this connection */
+	bool is_pong_due;
 	uint8_t nonce[8];
 
 	bool running;

@@ -74,7 +74,7 @@ struct frame_header {
 enum {
 	FRAME_PAYLOAD_MAX = 64 << 10,
 	FRAME_MESSAGE_MAX = 200,
-	CHANNEL_VERSION = 1,
+	CHANNEL_VERSION = 2,
 	CHANNEL_VSOCK_PORT = 1024, /* of the host, CID 2 */
 };
 
@@ -89,11 +89,13 @@ enum frame_type {
 	FRAME_STOP,	 /* struct frame_stop */
 	FRAME_HOSTS,	 /* lines for /etc/hosts instead of CONFIG_PEERS */
 	FRAME_EXIT_SEEN, /* empty: the exit report is in good hands, power off */
+	FRAME_PING,	 /* empty: say something */
 
 	/* Guest to host. */
 	FRAME_HELLO = 64, /* struct frame_hello */
 	FRAME_LOG,	  /* bytes of a stream */
 	FRAME_EXIT,	  /* struct frame_exit; comes after all logs */
+	FRAME_PONG,	  /* empty: the answer, when there is nothing else to say */
 };
 
 enum log_stream {

@@ -63,6 +63,7 @@ static const struct setting table[] = {
 	{ "vm", "jailer", SETTING_PATH, AT(jailer_path) },
 	{ "vm", "jail", SETTING_BOOL, AT(jail) },
 	{ "vm", "boot_timeout", SETTING_DURATION, AT(boot_timeout_ms), 1000, 3600000 },
+	{ "vm", "guest_timeout", SETTING_DURATION, AT(guest_timeout_ms), 3000, 3600000 },
 	{ "vm", "restart_delay_min", SETTING_DURATION, AT(restart_min_ms), 1, 3600000 },
 	{ "vm", "restart_delay_max", SETTING_DURATION, AT(restart_max_ms), 1, 86400000 },
 	{ "vm", "restart_reset_after", SETTING_DURATION, AT(restart_reset_ms), 1, 86400000 },

@@ -27,6 +27,7 @@ enum {
 	OUT_MAX = 4 * FRAME_PAYLOAD_MAX, /* a guest that reads nothing holds no more than this */
 	SKIP_MAX = 8 << 20,		 /* queues of QEMU, the port and the socket, generously */
 	GREET_EVERY_MS = 1000,
+	PINGS = 3, /* in the time that a guest may be silent */
 };
 
 struct channel {
@@ -38,6 +39,7 @@ struct channel {
 	struct watch *io;
 	struct watch *greeter; /* until the hello */
 	struct watch *resume;  /* buffered frames wait to be delivered */
+	struct watch *keeper;  /* asks a guest that is silent; NULL: nobody does */
 
 	uint8_t nonce[8];
 	bool greeted; /* the hello has come */
@@ -45,6 +47,9 @@ struct channel {
 	bool paused;
 	bool dead;
 	size_t skipped;
+	bool has_spoken;     /* since the keeper looked last */
+	unsigned unanswered; /* pings */
+	uint64_t silence_ms;
 
 	uint8_t in[IN_MAX];
 	size_t in_length;
@@ -73,6 +78,7 @@ static void silence(struct channel *channel)
 	channel->io = watch_free(channel->io);
 	channel->greeter = watch_free(channel->greeter);
 	channel->resume = watch_free(channel->resume);
+	channel->keeper = watch_free(channel->keeper);
 }
 
 /* The last callback. Returns -1 so that the caller stops looking at the channel. */
@@ -268,6 +274,11 @@ static int on_frame(struct channel *channel, const struct frame_header *header,
 		return on_log(channel, le16toh(header->stream), payload, length);
 	case FRAME_EXIT:
 		return on_exit_report(channel, payload, length);
+	case FRAME_PONG:
+		if (length == 0)
+			return 0;
+		error_set(&err, "guest sent a pong of %zu bytes", length);
+		return lose(channel, &err);
 	default:
 		error_set(&err, "guest sent a frame of unknown type %u", le16toh(header->type));
 		return lose(channel, &err);
@@ -357,6 +368,7 @@ static int fill(struct channel *channel)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n > 0) {
+		channel->has_spoken = true;
 		channel->in_length += (size_t)n;
 		return deliver(channel);
 	}
@@ -406,6 +418,31 @@ static void on_resume(struct watch *watch, unsigned events, void *data)
 	channel->resume = watch_free(watch);
 	enter(channel);
 	deliver(channel);
+	leave(channel);
+}
+
+/* Counted in turns and not in time: a daemon that stood still itself must not blame the guest,
+ * whose answers may wait to be read. */
+static void on_keeper(struct watch *watch, unsigned events, void *data)
+{
+	struct channel *channel = data;
+	struct error err;
+
+	(void)events;
+	enter(channel);
+	if (channel->has_spoken || channel->paused) {
+		channel->has_spoken = false;
+		channel->unanswered = 0;
+	} else if (channel->unanswered == PINGS) {
+		error_set(&err, "the guest has said nothing for %llu s",
+			  (unsigned long long)channel->silence_ms / 1000);
+		lose(channel, &err);
+	} else {
+		channel->unanswered++;
+		queue(channel, FRAME_PING, NULL, 0);
+	}
+	if (!channel->dead)
+		watch_rearm(watch, channel->silence_ms / PINGS);
 	leave(channel);
 }
 
@@ -463,6 +500,16 @@ void channel_hosts(struct channel *channel, const char *lines)
 		length = end ? (size_t)(end - lines) + 1 : 0;
 	}
 	queue(channel, FRAME_HOSTS, lines, length);
+}
+
+void channel_watch(struct channel *channel, uint64_t silence_ms)
+{
+	channel->keeper = watch_free(channel->keeper);
+	channel->silence_ms = silence_ms;
+	channel->unanswered = 0;
+	channel->has_spoken = true;
+	if (silence_ms && !channel->dead)
+		channel->keeper = loop_timer(channel->loop, silence_ms / PINGS, on_keeper, channel);
 }
 
 void channel_set_reading(struct channel *channel, bool reading)

@@ -59,6 +59,10 @@ void channel_stop(struct channel *channel, int signal, uint64_t grace_ms);
 /* Replaces the lines that stoker maintains in the guest's /etc/hosts. */
 void channel_hosts(struct channel *channel, const char *lines);
 
+/* From now on, a guest that says nothing for this long, though it is asked to, is lost. 0: no
+ * longer. A VMM may live on when its guest has halted, and nothing else tells. */
+void channel_watch(struct channel *channel, uint64_t silence_ms);
+
 /* False pauses reading: the guest's writes then wait. */
 void channel_set_reading(struct channel *channel, bool reading);
 

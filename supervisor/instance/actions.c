@@ -132,6 +132,7 @@ enum event act_announce(struct instance *instance)
 	if (!instance->was_adopted)
 		instance->boot_ms = instance->running_ms - instance->started_ms;
 	instance->message[0] = '\0';
+	channel_watch(instance->channel, instance->context->settings->guest_timeout_ms);
 	instance_refresh_hosts(instance);
 	return EVENT_NONE;
 }
@@ -148,6 +149,7 @@ enum event act_channel_back(struct instance *instance)
 {
 	instance_disarm(instance);
 	instance->message[0] = '\0';
+	channel_watch(instance->channel, instance->context->settings->guest_timeout_ms);
 	instance_refresh_hosts(instance);
 	return EVENT_NONE;
 }

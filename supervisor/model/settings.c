@@ -28,6 +28,7 @@ void settings_defaults(struct settings *ret)
 		.jailer_path = xstrdup("/usr/bin/jailer"),
 		.jail = true,
 		.boot_timeout_ms = 180000,
+		.guest_timeout_ms = 60000,
 		.restart_min_ms = 100,
 		.restart_max_ms = 60000,
 		.restart_reset_ms = 60000,

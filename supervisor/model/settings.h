@@ -42,6 +42,7 @@ struct settings {
 	char *jailer_path;	   /* jailer = /usr/bin/jailer */
 	bool jail;		   /* jail = yes: Firecracker runs under its jailer */
 	uint64_t boot_timeout_ms;  /* boot_timeout = 3m: VMM start to the guest's hello */
+	uint64_t guest_timeout_ms; /* guest_timeout = 1m: of silence, though it was asked */
 	uint64_t restart_min_ms;   /* restart_delay_min = 100ms */
 	uint64_t restart_max_ms;   /* restart_delay_max = 60s */
 	uint64_t restart_reset_ms; /* restart_reset_after = 60s of running clears the delay */

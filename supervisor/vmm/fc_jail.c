@@ -59,8 +59,8 @@ void fc_jail_arguments(const struct fc_jail *jail, struct strv *ret)
 		add(ret, "--exec-file", xstrdup(jail->firecracker));
 		add(ret, "--uid", xasprintf("%u", jail->uid));
 		add(ret, "--gid", xasprintf("%u", jail->uid));
-		/* No --cgroup: the process is in its group before the jailer runs. */
-		add(ret, "--cgroup-version", xstrdup("2"));
+		/* Neither --cgroup nor --cgroup-version: the process is in its group already, and
+		 * with version 2 the jailer would move it to one named after the program. */
 		add(ret, "--chroot-base-dir", xstrdup(jail->mount_dir));
 		add(ret, "--resource-limit", xasprintf("no-file=%d", OPEN_FILES_MAX));
 		strv_add(ret, "--");

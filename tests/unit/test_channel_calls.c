@@ -143,6 +143,70 @@ static void a_lost_channel_ignores_what_is_asked(void **state)
 	close_host(&host);
 }
 
+/* --- guests that say nothing ---------------------------------------------------------------- */
+
+static void a_guest_that_answers_pings_stays(void **state)
+{
+	struct host host;
+
+	(void)state;
+	open_host(&host);
+	guest_answers(&host);
+	channel_watch(host.channel, 90);
+	for (int i = 0; i < 8; i++) {
+		guest_takes_frame(&host, FRAME_PING, "", 0);
+		guest_sends_frame(&host, FRAME_PONG, 0, "", 0);
+		run_for(&host, 5);
+	}
+	assert_int_equal(host.losses, 0);
+	channel_watch(host.channel, 0);
+	run_for(&host, 200);
+	assert_int_equal(host.losses, 0);
+	close_host(&host);
+}
+
+static void a_guest_that_logs_is_not_asked(void **state)
+{
+	struct frame_header header;
+	struct host host;
+
+	(void)state;
+	open_host(&host);
+	guest_answers(&host);
+	channel_watch(host.channel, 3000);
+	guest_logs(&host, STREAM_STDOUT, "busy");
+	run_for(&host, 1100);
+	assert_int_equal(recv(host.guest_fd, &header, sizeof(header), MSG_DONTWAIT), -1);
+	assert_int_equal(host.losses, 0);
+	close_host(&host);
+}
+
+static void a_silent_guest_is_lost(void **state)
+{
+	struct host host;
+
+	(void)state;
+	open_host(&host);
+	guest_answers(&host);
+	channel_watch(host.channel, 3000);
+	for (int i = 0; i < 3; i++)
+		guest_takes_frame(&host, FRAME_PING, "", 0);
+	lost_because(&host, "the guest has said nothing for 3 s");
+	close_host(&host);
+}
+
+static void a_pong_is_empty(void **state)
+{
+	struct host host;
+
+	(void)state;
+	open_host(&host);
+	guest_answers(&host);
+	guest_sends_frame(&host, FRAME_PONG, 0, "x", 1);
+	lost_because(&host, "guest sent a pong of 1 bytes");
+	close_host(&host);
+}
+
 /* --- freed from inside ---------------------------------------------------------------------- */
 
 static void expect_told(const struct host *host, unsigned hellos, unsigned logs, unsigned exits,
@@ -250,6 +314,10 @@ static void a_pause_loses_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_guest_that_answers_pings_stays),
+		cmocka_unit_test(a_guest_that_logs_is_not_asked),
+		cmocka_unit_test(a_silent_guest_is_lost),
+		cmocka_unit_test(a_pong_is_empty),
 		cmocka_unit_test(the_bytes_of_stop_and_hosts),
 		cmocka_unit_test(what_is_asked_early_waits_for_the_hello),
 		cmocka_unit_test(hosts_are_cut_at_a_line),

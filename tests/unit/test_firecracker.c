@@ -235,8 +235,6 @@ static void test_arguments(void **state)
 		"900002",
 		"--gid",
 		"900002",
-		"--cgroup-version",
-		"2",
 		"--chroot-base-dir",
 		"/run/stoker/vm/7/jail",
 		"--resource-limit",
