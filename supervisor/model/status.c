@@ -76,7 +76,7 @@ static void set_ending(json_t *object, const struct instance_status *status)
 	set(object, "reason", json_string(reason_name(status->reason)));
 	if (status->reason == REASON_EXITED)
 		set(object, "exit_code", json_integer(status->exit_code));
-	if (status->reason == REASON_SIGNALLED || status->reason == REASON_VMM_KILLED)
+	if (status->exit_signal)
 		set(object, "exit_signal", json_integer(status->exit_signal));
 	set(object, "message", json_string(status->message));
 }

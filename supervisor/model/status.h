@@ -53,7 +53,7 @@ struct instance_status {
 	enum phase phase;
 	enum reason reason;
 	int exit_code;	   /* with REASON_EXITED */
-	int exit_signal;   /* with REASON_SIGNALLED and REASON_VMM_KILLED */
+	int exit_signal;   /* of the workload or the VMM, by REASON; 0: none */
 	char message[256]; /* "" or what an operator should read */
 	pid_t pid;	   /* of the VMM; 0 when none */
 	uint32_t slot;

@@ -233,7 +233,7 @@ fc_adoption() {
 
 	# At any instant of a start: slow calls leave time for it.
 	use slow-api
-	for delay in 0.3 1.1 2.4 4.2 6.3 8.1 10.2 12.4; do
+	for delay in 0.3 2.4 6.3 10.2; do
 		ctl restart web/vm >/dev/null
 		sleep "$delay"
 		kill_daemon

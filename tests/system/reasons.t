@@ -1,0 +1,109 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Every way in which a VM of QEMU's ends, as the table in stokerd(8) has them, by real guests under
+# TCG. For Firecracker, firecracker.t does the same with a scripted guest, and tests/host with real
+# ones; host-unfit is require.t's.
+cd "$(dirname "$0")/../.." || exit 1
+[ "$(id -u)" -eq 0 ] || { echo "1..0 # SKIP needs root"; exit 0; }
+. tests/lib.sh
+. tests/tap.sh
+
+fleet_head() {
+	cat >"$fleet/a.yaml" <<-EOF
+		tenants:
+		  acme:
+		    subnets: [10.20.0.0/24]
+		    vms:
+	EOF
+}
+
+add() { # NAME KEY...: a VM of the one tenant, with further keys
+	echo "      $1: {image: \"oci:$work/image\", memory: 96MiB, vmm: qemu, restart: \"no\"$2}" \
+		>>"$fleet/a.yaml"
+}
+
+reason_is() { # VM REASON
+	[ "$(member "acme/$1" reason)" = "$2" ]
+}
+
+ends_as() { # VM REASON
+	ok "$1: $2" wait_for 300 reason_is "$1" "$2"
+}
+
+lib_host reasons 897000
+sed -i 's/^boot_timeout = .*/boot_timeout = 120s\nguest_timeout = 30s/' "$ini"
+busybox_root "$work/root"
+# The guest ends itself, whatever stoker-init thinks.
+cat >"$work/root/bin/end" <<-'EOF'
+	#!/bin/sh
+	case $1 in
+	signal) kill -SEGV $$ ;;
+	oom) exec tail /dev/zero ;;
+	panic) echo c >/proc/sysrq-trigger ;;
+	power-off) poweroff -f ;;
+	reset) reboot -f ;;
+	esac
+	sleep 100000
+EOF
+chmod 755 "$work/root/bin/end"
+oci_image "$work/image" "$work/root" \
+	'{"Entrypoint":["/bin/sh","-c"],"Cmd":["sleep 100000"],"Env":["PATH=/bin"]}'
+
+fleet_head
+add exited ", command: [exit 3]"
+add signalled ", command: [exec end signal]"
+add oom ", command: [exec end oom]"
+add panic ", command: [exec end panic]"
+add power-off ", command: [exec end power-off]"
+add reset ", command: [exec end reset]"
+add init-error ", entrypoint: [/no/such/file], command: []"
+start_daemon
+ends_as exited exited
+is "exited: with the workload's code" "$(member acme/exited exit_code)" 3
+ends_as signalled signalled
+is "signalled: by this signal" "$(member acme/signalled exit_signal)" 11
+ends_as oom guest-oom
+ends_as panic panic
+ends_as power-off guest-ended
+ends_as reset guest-ended
+ends_as init-error start-error
+like "init-error: the message names the file" "$(member acme/init-error message)" /no/such/file
+like "panic: the console is in the log" "$(ctl logs -n 400 acme/panic)" "sysrq"
+
+fleet_head
+for vm in crashed killed frozen operator; do
+	add "$vm" ""
+done
+echo "      no-image: {image: \"oci:$work/none\"}" >>"$fleet/a.yaml"
+ctl reload >/dev/null 2>&1
+ends_as no-image image-error
+for vm in crashed killed frozen operator; do
+	ok "$vm runs" wait_for 300 phase_is "acme/$vm" running
+done
+kill -SEGV "$(member acme/crashed pid)"
+ends_as crashed vmm-crashed
+is "crashed: with its signal" "$(member acme/crashed exit_signal)" 11
+kill -KILL "$(member acme/killed pid)"
+ends_as killed vmm-killed
+is "killed: with its signal" "$(member acme/killed exit_signal)" 9
+ok "operator: a restart" ctl restart acme/operator
+ends_as operator operator
+# A VMM that stands still is a guest that says nothing.
+kill -STOP "$(member acme/frozen pid)"
+ends_as frozen lost-channel
+like "frozen: in words" "$(member acme/frozen message)" "the guest has said nothing for 30 s"
+
+stop_daemon
+sed -i 's/^boot_timeout = .*/boot_timeout = 1s/' "$ini"
+fleet_head
+add unheard ""
+start_daemon
+ends_as unheard boot-timeout
+like "unheard: in words" "$(member acme/unheard message)" "no word from the guest within 1 s"
+
+rm "$fleet/a.yaml"
+ok "all is removed" ctl reload
+stop_daemon
+is "the daemon ends with 0" $? 0
+is "nothing is left behind" "$(left_behind 897000)" ""
+done_testing
