@@ -118,6 +118,15 @@ enum event act_prepare(struct instance *instance)
 	return EVENT_STARTED;
 }
 
+/* A VM that is paused says nothing. */
+static void watch_guest(struct instance *instance, bool is_on)
+{
+	uint64_t silence_ms = is_on ? instance->context->settings->guest_timeout_ms : 0;
+
+	if (instance->channel)
+		channel_watch(instance->channel, silence_ms);
+}
+
 enum event act_await_boot(struct instance *instance)
 {
 	instance->started_ms = loop_now_ms();
@@ -132,7 +141,7 @@ enum event act_announce(struct instance *instance)
 	if (!instance->was_adopted)
 		instance->boot_ms = instance->running_ms - instance->started_ms;
 	instance->message[0] = '\0';
-	channel_watch(instance->channel, instance->context->settings->guest_timeout_ms);
+	watch_guest(instance, true);
 	instance_refresh_hosts(instance);
 	return EVENT_NONE;
 }
@@ -149,7 +158,7 @@ enum event act_channel_back(struct instance *instance)
 {
 	instance_disarm(instance);
 	instance->message[0] = '\0';
-	channel_watch(instance->channel, instance->context->settings->guest_timeout_ms);
+	watch_guest(instance, true);
 	instance_refresh_hosts(instance);
 	return EVENT_NONE;
 }
@@ -161,6 +170,7 @@ enum event act_pause(struct instance *instance)
 {
 	instance_disarm(instance);
 	record_rewrite(instance);
+	watch_guest(instance, false);
 	instance->driver->pause(instance->vmm);
 	return EVENT_NONE;
 }
@@ -168,6 +178,7 @@ enum event act_pause(struct instance *instance)
 enum event act_resume(struct instance *instance)
 {
 	instance->driver->resume(instance->vmm);
+	watch_guest(instance, true);
 	record_rewrite(instance);
 	instance->message[0] = '\0';
 	if (!instance->running_ms) /* of an earlier daemon, when it was paused */
@@ -228,6 +239,7 @@ enum event act_stop(struct instance *instance)
 enum event act_stop_paused(struct instance *instance)
 {
 	instance->driver->resume(instance->vmm);
+	watch_guest(instance, true);
 	record_rewrite(instance);
 	return act_stop(instance);
 }

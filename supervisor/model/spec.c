@@ -255,10 +255,15 @@ int spec_from_json(const json_t *value, struct spec **ret, struct error *err)
 {
 	_cleanup_spec_ struct spec *spec = spec_new();
 
-	for (size_t i = 0; i < spec_field_count; i++)
-		if (field_from_json(&spec_fields[i], value, at_mutable(spec, &spec_fields[i]),
-				    err) < 0)
+	for (size_t i = 0; i < spec_field_count; i++) {
+		const struct spec_field *field = &spec_fields[i];
+
+		/* An older version wrote it, which did not know the field. */
+		if (field->class != FIELD_IDENTITY && !json_object_get(value, field->name))
+			continue;
+		if (field_from_json(field, value, at_mutable(spec, field), err) < 0)
 			return error_wrap(err, "spec");
+	}
 	*ret = take_ptr(spec);
 	return 0;
 }

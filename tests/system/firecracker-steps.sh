@@ -267,6 +267,25 @@ fc_live() {
 	use ""
 }
 
+# The scripted guest answers pings as long as it runs: paused for longer than guest_timeout, it must
+# not be taken for one that hangs.
+fc_pause() {
+	ctl restart web/vm >/dev/null
+	wait_for 60 runs_anew web/vm "$web"
+	web=$(member web/vm pid)
+	ok "stokerctl pause" ctl pause web/vm
+	ok "it is paused" wait_for 30 phase_is web/vm paused
+	sleep 15
+	is "and stays so" "$(member web/vm phase) $(member web/vm pid)" "paused $web"
+	kill_daemon
+	next_daemon
+	is "the next daemon finds it paused" "$(member web/vm phase) $(member web/vm pid)" \
+		"paused $web"
+	ok "stokerctl resume" ctl resume web/vm
+	ok "it runs" wait_for 30 phase_is web/vm running
+	is "as the same process" "$(member web/vm pid)" "$web"
+}
+
 fc_choice() {
 	sed -i 's/vmm: firecracker/vmm: auto/' "$fleet/web.yaml"
 	ok "with vmm: auto, and a KVM that is usable" ctl reload

@@ -20,6 +20,7 @@ fc_failures
 fc_deaths
 fc_adoption
 fc_live
+fc_pause
 fc_choice
 fc_end 880000
 done_testing

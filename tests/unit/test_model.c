@@ -113,9 +113,17 @@ static void the_record_holds_every_field(void **state)
 		assert_true(spec_field_equal(&spec_fields[i], spec, copy));
 		assert_true(spec_field_equal(&spec_fields[i], spec, back));
 	}
-	json_object_del(json, "memory");
+	back = spec_free(back);
+	json_object_del(json, "working_dir"); /* as if it were of an older version */
+	assert_int_equal(spec_from_json(json, &back, &err), 0);
+	assert_string_equal(back->working_dir, "");
+	assert_string_equal(back->hostname, spec->hostname);
+	json_object_set_new(json, "memory", json_true());
 	assert_int_equal(spec_from_json(json, &copy, &err), -1);
-	assert_string_equal(err.text, "spec: 'memory' is missing");
+	json_object_del(json, "memory");
+	json_object_del(json, "tenant");
+	assert_int_equal(spec_from_json(json, &copy, &err), -1);
+	assert_string_equal(err.text, "spec: 'tenant' is missing");
 	json_decref(json);
 	spec_free(spec);
 	spec_free(copy);
