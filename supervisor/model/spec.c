@@ -258,11 +258,14 @@ int spec_from_json(const json_t *value, struct spec **ret, struct error *err)
 	for (size_t i = 0; i < spec_field_count; i++) {
 		const struct spec_field *field = &spec_fields[i];
 
-		/* An older version wrote it, which did not know the field. */
-		if (field->class != FIELD_IDENTITY && !json_object_get(value, field->name))
-			continue;
-		if (field_from_json(field, value, at_mutable(spec, field), err) < 0)
-			return error_wrap(err, "spec");
+		void *place = at_mutable(spec, field);
+
+		if (field->class == FIELD_IDENTITY || json_object_get(value, field->name)) {
+			if (field_from_json(field, value, place, err) < 0)
+				return error_wrap(err, "spec");
+		} else if (field->type == FIELD_STRING) {
+			*(char **)place = xstrdup("");
+		}
 	}
 	*ret = take_ptr(spec);
 	return 0;

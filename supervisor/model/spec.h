@@ -103,7 +103,8 @@ int spec_order(const struct spec *a, const struct spec *b);
 bool spec_field_equal(const struct spec_field *field, const struct spec *a, const struct spec *b);
 
 json_t *spec_to_json(const struct spec *spec); /* new reference; all fields */
-/* A field that is absent, unless it identifies the spec, keeps spec_new's value. */
+/* A field that is absent is one that the version which wrote it did not know: it is empty, or 0.
+ * Those that identify the spec must be there. */
 int spec_from_json(const json_t *value, struct spec **ret, struct error *err);
 
 /* The guest's MAC address: locally administered, derived from the name, so stable for good. */
