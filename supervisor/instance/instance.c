@@ -35,6 +35,7 @@ void instance_event(struct instance *instance, enum event event)
 void instance_blame(struct instance *instance, enum reason reason, const char *text)
 {
 	instance->reason = reason;
+	instance->exit_code = instance->exit_signal = 0;
 	snprintf(instance->message, sizeof(instance->message), "%.255s", text);
 }
 

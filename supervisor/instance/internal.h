@@ -53,7 +53,7 @@ struct instance {
 /* The only way a phase changes. */
 void instance_event(struct instance *instance, enum event event);
 
-/* Sets the message shown with the reason. */
+/* Sets the message shown with the reason; numbers of an earlier end are cleared. */
 void instance_blame(struct instance *instance, enum reason reason, const char *text);
 
 void instance_arm(struct instance *instance, uint64_t after_ms);

@@ -21,7 +21,6 @@ enum {
 	SOCKET_WAIT_MS = 30000, /* on a loaded host */
 	ANSWER_MS = 60000,	/* InstanceStart loads the kernel: on a slow disk, seconds */
 	ANSWER_MAX = 16 << 10,
-	FAULT_MAX = 400, /* bytes of a fault message that are kept */
 };
 
 struct run {
@@ -99,25 +98,23 @@ static void end_run(struct fc_api *api, const struct error *err)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
-/* {"fault_message": "..."}: for an operator's terminal. */
-static void set_fault(const struct api_request *request, const struct http_response *response,
-		      struct error *err)
+void fc_fault(const char *body, size_t length, char ret[FC_FAULT_MAX + 1])
 {
-	_cleanup_json_ json_t *body = NULL;
-	char text[FAULT_MAX + 1];
-	const char *fault;
-	size_t length;
+	_cleanup_json_ json_t *object = NULL;
+	const char *fault = NULL;
 
-	if (json_parse(strbuf_text(&response->body), response->body.length, "answer", &body, NULL) <
-	    0)
-		body = NULL;
-	fault = json_string_or(body, "fault_message", "no fault message");
-	length = strnlen(fault, FAULT_MAX);
+	/* What its HTTP server says itself is no JSON: {"error": "..."} with newlines inside. */
+	if (json_parse(body, length, "answer", &object, NULL) == 0)
+		fault = json_string_or(object, "fault_message", NULL);
+	if (fault) {
+		body = fault;
+		length = strlen(fault);
+	}
+	if (length > FC_FAULT_MAX)
+		length = FC_FAULT_MAX;
 	for (size_t i = 0; i < length; i++)
-		text[i] = fault[i] >= 0x20 && fault[i] < 0x7f ? fault[i] : ' ';
-	text[length] = '\0';
-	error_set(err, "Firecracker refused %s %s: %s (status %d)", request->method, request->path,
-		  text, response->status);
+		ret[i] = body[i] >= 0x20 && body[i] < 0x7f ? body[i] : ' ';
+	ret[length] = '\0';
 }
 
 static int judge(struct fc_api *api, const struct api_request *request,
@@ -128,8 +125,11 @@ static int judge(struct fc_api *api, const struct api_request *request,
 		return error_set(err, "Firecracker's API: %s %s: %s", request->method,
 				 request->path, failure->text);
 	if (response->status != 204 && response->status != 200) {
-		set_fault(request, response, err);
-		return -1;
+		char fault[FC_FAULT_MAX + 1];
+
+		fc_fault(strbuf_text(&response->body), response->body.length, fault);
+		return error_set(err, "Firecracker refused %s %s: %s (status %d)", request->method,
+				 request->path, fault, response->status);
 	}
 	return api->callbacks.after(api->data, request, err);
 }

@@ -12,6 +12,12 @@
 #include "loop/loop.h"
 #include "vmm/fc_requests.h"
 
+enum { FC_FAULT_MAX = 400 }; /* bytes of a refusal that are kept */
+
+/* What an answer says of why, for an operator's terminal: the fault_message of its JSON object,
+ * else the answer itself, with blanks for what is not printable ASCII. */
+void fc_fault(const char *body, size_t length, char ret[FC_FAULT_MAX + 1]);
+
 struct fc_api;
 
 /* None fires from inside a call to this module. */

@@ -20,6 +20,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "vmm/fc_api.h"
 #include "vmm/fc_jail.h"
 #include "vmm/fc_release.h"
 #include "vmm/firecracker.h"
@@ -183,6 +184,32 @@ static void test_release_of_program(void **state)
 					 "`firecracker` in stoker.ini): No such file"));
 }
 
+/* --- what the API says ----------------------------------------------------------------------- */
+
+static void test_faults(void **state)
+{
+	static const struct {
+		const char *body, *text;
+	} cases[] = {
+		{ "{\"fault_message\":\"no \\u001b[31mway\\n\"}", "no  [31mway " },
+		{ "{\"fault_message\":7}", "{\"fault_message\":7}" },
+		{ "{ \"error\": \"bad\nrequest\" }", "{ \"error\": \"bad request\" }" },
+		{ "[]", "[]" },
+		{ "", "" },
+		{ "\xff\xfe", "  " },
+	};
+	char text[FC_FAULT_MAX + 1], longest[FC_FAULT_MAX + 2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fc_fault(cases[i].body, strlen(cases[i].body), text);
+		assert_string_equal(text, cases[i].text);
+	}
+	memset(longest, 'x', sizeof(longest));
+	fc_fault(longest, sizeof(longest), text);
+	assert_int_equal(strlen(text), FC_FAULT_MAX);
+}
+
 /* --- sockets in a hostile directory ---------------------------------------------------------- */
 
 static void test_sockets(void **state)
@@ -269,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_release_text),
 		cmocka_unit_test(test_release_of_program),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_sockets),
 		cmocka_unit_test(test_arguments),
 	};
