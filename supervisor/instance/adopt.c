@@ -112,11 +112,14 @@ static int adopt_process(struct instance *instance, const char *run_dir,
 	instance->started_ms = loop_now_ms();
 	if (adopt_parts(instance, run_dir, record, err) < 0)
 		return -1;
-	/* Again: the other daemon may have ended after it had written the record. */
-	if (is_paused)
+	/* Again, for one and for the other: the daemon before may have ended after it had written
+	 * the record. */
+	if (is_paused) {
 		instance->driver->pause(instance->vmm);
-	else
+	} else {
+		instance->driver->resume(instance->vmm);
 		instance_arm(instance, instance->context->settings->boot_timeout_ms);
+	}
 	return 0;
 }
 

@@ -212,11 +212,13 @@ static void on_gone(void *data, const struct vmm_exit *exit)
 		finish(instance);
 }
 
-static void on_refused(void *data, const struct error *why)
+static void on_refused(void *data, enum vmm_wish wish, const struct error *why)
 {
 	struct instance *instance = data;
 
 	log_warning("%s: %s", instance->spec->name, why->text);
+	if (wish == VMM_WISH_PAUSE) /* it runs, whatever the phase says */
+		instance_event(instance, EVENT_RESUME);
 	snprintf(instance->message, sizeof(instance->message), "%.255s", why->text);
 }
 

@@ -52,6 +52,17 @@ struct cgroup_limits {
 int cgroup_leaf_make(const struct cgroup *cgroup, const struct cgroup_limits *limits,
 		     struct cgroup_leaf **ret, struct error *err);
 
+/* The leaf of a VM that is about to start, for a VMM with such needs beside the guest's memory, its
+ * page tables and what each CPU costs; its disks are limited too. */
+struct cgroup_needs {
+	uint64_t memory_bytes;
+	uint32_t threads; /* beside one for each of the guest's CPUs */
+};
+
+int cgroup_leaf_start(const struct vmm_config *config, const struct settings *settings,
+		      const struct cgroup_needs *needs, struct cgroup_leaf **ret,
+		      struct error *err);
+
 /* The leaf that the process of VM "tenant/vm" runs in; NULL: it runs in none of ours. */
 struct cgroup_leaf *cgroup_leaf_find(const char *root, const char *name, pid_t pid);
 

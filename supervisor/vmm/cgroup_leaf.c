@@ -308,6 +308,27 @@ int cgroup_leaf_limit_disks(const struct cgroup_leaf *leaf, const struct setting
 				    err);
 }
 
+/* Per CPU of the guest: a thread's stack, its registers, QEMU's jump cache. A part of the guest's
+ * memory: its page tables and KVM's, 1/512 each, and KVM's reverse map. */
+enum { CPU_BYTES = 2 << 20, PAGE_TABLES = 64 };
+
+int cgroup_leaf_start(const struct vmm_config *config, const struct settings *settings,
+		      const struct cgroup_needs *needs, struct cgroup_leaf **ret, struct error *err)
+{
+	const struct cgroup_limits limits = {
+		.tenant = config->tenant,
+		.id = config->id,
+		.memory_bytes = config->memory_bytes + config->memory_bytes / PAGE_TABLES +
+				needs->memory_bytes + (uint64_t)config->cpus * CPU_BYTES,
+		.cpus = config->cpus,
+		.threads_max = config->cpus + needs->threads,
+	};
+
+	if (cgroup_leaf_make(config->cgroup, &limits, ret, err))
+		return -1;
+	return cgroup_leaf_limit_disks(*ret, settings, &config->limits, err);
+}
+
 /* --- the end --------------------------------------------------------------------------------- */
 
 void cgroup_leaf_kill(const struct cgroup_leaf *leaf)

@@ -26,6 +26,7 @@ enum {
 struct run {
 	struct api_requests requests; /* owned */
 	size_t next;
+	int tag;
 	bool has_failed;
 	struct error failure;
 	struct run *later;
@@ -75,6 +76,7 @@ static void on_end(struct watch *watch, unsigned events, void *data)
 	struct fc_api *api = data;
 	bool has_failed = api->runs->has_failed;
 	struct error failure = api->runs->failure;
+	int tag = api->runs->tag;
 
 	(void)events;
 	api->wait = watch_free(watch);
@@ -82,7 +84,7 @@ static void on_end(struct watch *watch, unsigned events, void *data)
 	disconnect(api);
 	if (api->runs)
 		take_turn(api);
-	api->callbacks.done(api->data, has_failed ? &failure : NULL); /* may have freed api */
+	api->callbacks.done(api->data, tag, has_failed ? &failure : NULL); /* may have freed api */
 }
 
 /* Not at once: libcurl may be on the stack, and cannot be freed there. */
@@ -215,12 +217,13 @@ static void on_turn(struct watch *watch, unsigned events, void *data)
 		end_run(api, &err);
 }
 
-void fc_api_run(struct fc_api *api, struct api_requests *taken)
+void fc_api_run(struct fc_api *api, int tag, struct api_requests *taken)
 {
 	struct run *run = xcalloc(1, sizeof(*run));
 	struct run **place = &api->runs;
 
 	run->requests = *taken;
+	run->tag = tag;
 	*taken = (struct api_requests){ 0 };
 	while (*place)
 		place = &(*place)->later;

@@ -28,7 +28,7 @@ struct fc_api_callbacks {
 	/* Exactly once for each run: err is NULL when every request succeeded, else the first
 	 * refusal, with Firecracker's fault message; later requests were not sent. May free the
 	 * api. */
-	void (*done)(void *data, const struct error *err);
+	void (*done)(void *data, int tag, const struct error *err);
 };
 
 /* `root_fd` is Firecracker's working directory, borrowed; the socket must belong to `uid`, for a
@@ -38,7 +38,7 @@ struct fc_api *fc_api_new(struct loop *loop, int root_fd, uid_t uid,
 struct fc_api *fc_api_free(struct fc_api *api); /* NULL is fine; returns NULL */
 
 /* Takes the requests over and runs them behind those that are under way. A process that has just
- * started is given 30 s to open its socket. */
-void fc_api_run(struct fc_api *api, struct api_requests *taken);
+ * started is given 30 s to open its socket. The tag is the caller's, for `done`. */
+void fc_api_run(struct fc_api *api, int tag, struct api_requests *taken);
 
 #endif

@@ -40,15 +40,9 @@
 #define STARTED_FILE "started"	    /* holds what `describe` says */
 #define JAIL_DIR     "jail"
 
-/* What Firecracker needs beside the guest's memory: its own 5 MiB at most (SPECIFICATION.md of
- * Firecracker), the copy of the program in its jail, buffers and page tables, with room. */
-enum {
-	MIB = 1 << 20,
-	OWN_MEMORY = 48 * MIB,
-	OWN_MEMORY_CPU = 2 * MIB,
-	PAGE_TABLES = 64,     /* that part of the guest's memory: as in qemu.c */
-	OWN_THREADS_MAX = 16, /* the API's, the main loop's, and the jailer before them */
-};
+/* Its own 5 MiB at most (SPECIFICATION.md of Firecracker), the copy of the program in its jail, and
+ * buffers, with room. Threads: the API's, the main loop's, and the jailer before them. */
+static const struct cgroup_needs needs = { .memory_bytes = 48 << 20, .threads = 16 };
 
 struct vmm {
 	struct loop *loop;		       /* borrowed */
@@ -66,7 +60,6 @@ struct vmm {
 	struct strv writable; /* serials of the disks that may be limited */
 	pid_t pid;
 	uint64_t start_time;
-	bool is_booting; /* the API's first run is under way */
 	bool was_started;
 	bool was_killed;
 	char *failure; /* why the start was given up; NULL: it was not */
@@ -110,6 +103,9 @@ static void give_up(struct vmm *vmm, const struct error *err)
 		child_kill(vmm->child, SIGKILL);
 }
 
+/* What a run of requests is for: TAG_BOOT, or an enum vmm_wish. */
+enum { TAG_BOOT = -1 };
+
 /* --- the API --------------------------------------------------------------------------------- */
 
 static int with_netns(const struct vmm *vmm,
@@ -148,17 +144,15 @@ static int note_started(struct vmm *vmm, struct error *err)
 	return fs_write_atomic(path, vmm->description, strlen(vmm->description), 0600, err);
 }
 
-static void on_run_done(void *data, const struct error *failure)
+static void on_run_done(void *data, int tag, const struct error *failure)
 {
 	struct vmm *vmm = data;
 	struct error err;
 
-	if (!vmm->is_booting) {
-		if (failure)
-			vmm->callbacks->refused(vmm->data, failure);
+	if (tag != TAG_BOOT && failure)
+		vmm->callbacks->refused(vmm->data, (enum vmm_wish)tag, failure);
+	if (tag != TAG_BOOT)
 		return;
-	}
-	vmm->is_booting = false;
 	if (failure)
 		give_up(vmm, failure);
 	else if (note_started(vmm, &err) < 0)
@@ -351,24 +345,7 @@ static void configure(struct vmm *vmm, const struct vmm_config *config,
 		return;
 	}
 	fc_requests_boot(config, release, &requests);
-	vmm->is_booting = true;
-	fc_api_run(vmm->api, &requests);
-}
-
-static int make_leaf(struct vmm *vmm, const struct vmm_config *config, struct error *err)
-{
-	struct cgroup_limits limits = {
-		.tenant = config->tenant,
-		.id = config->id,
-		.memory_bytes = config->memory_bytes + config->memory_bytes / PAGE_TABLES +
-				OWN_MEMORY + (uint64_t)config->cpus * OWN_MEMORY_CPU,
-		.cpus = config->cpus,
-		.threads_max = config->cpus + OWN_THREADS_MAX,
-	};
-
-	if (cgroup_leaf_make(config->cgroup, &limits, &vmm->leaf, err))
-		return -1;
-	return cgroup_leaf_limit_disks(vmm->leaf, vmm->settings, &config->limits, err);
+	fc_api_run(vmm->api, TAG_BOOT, &requests);
 }
 
 static int start_in(struct vmm *vmm, const struct settings *settings,
@@ -396,7 +373,8 @@ static int start_in(struct vmm *vmm, const struct settings *settings,
 	jail.extra_bytes = (uint64_t)initrd.st_size;
 	snprintf(vmm->description, sizeof(vmm->description), "firecracker %u.%u.%u (kvm%s)",
 		 release.major, release.minor, release.patch, jailer ? "" : ", unjailed");
-	if (make_outputs(vmm, config, &outputs, err) < 0 || make_leaf(vmm, config, err) < 0)
+	if (make_outputs(vmm, config, &outputs, err) < 0 ||
+	    cgroup_leaf_start(config, settings, &needs, &vmm->leaf, err) < 0)
 		return -1;
 	jail.leaf = vmm->leaf;
 	if (spawn(vmm, config, &jail, &outputs, err) < 0)
@@ -468,10 +446,10 @@ static void fc_kill(struct vmm *vmm)
 	cgroup_leaf_kill(vmm->leaf);
 }
 
-static void run(struct vmm *vmm, struct api_requests *requests)
+static void run(struct vmm *vmm, enum vmm_wish wish, struct api_requests *requests)
 {
 	if (vmm->api && vmm->child)
-		fc_api_run(vmm->api, requests);
+		fc_api_run(vmm->api, (int)wish, requests);
 	fc_requests_reset(requests);
 }
 
@@ -481,7 +459,7 @@ static void fc_limit(struct vmm *vmm, const struct vmm_limits *limits)
 	struct error err;
 
 	fc_requests_limit(limits, &vmm->writable, &requests);
-	run(vmm, &requests);
+	run(vmm, VMM_WISH_LIMIT, &requests);
 	if (cgroup_leaf_limit_disks(vmm->leaf, vmm->settings, limits, &err) < 0)
 		log_warning("%s", err.text);
 }
@@ -491,7 +469,7 @@ static void fc_pause(struct vmm *vmm)
 	struct api_requests requests;
 
 	fc_requests_pause(true, &requests);
-	run(vmm, &requests);
+	run(vmm, VMM_WISH_PAUSE, &requests);
 }
 
 static void fc_resume(struct vmm *vmm)
@@ -499,7 +477,7 @@ static void fc_resume(struct vmm *vmm)
 	struct api_requests requests;
 
 	fc_requests_pause(false, &requests);
-	run(vmm, &requests);
+	run(vmm, VMM_WISH_RESUME, &requests);
 }
 
 static pid_t fc_pid(const struct vmm *vmm)

@@ -29,18 +29,11 @@
 #define CHANNEL_SOCKET "channel.sock"
 #define CONSOLE_FIFO   "console.fifo"
 
-/* What QEMU needs beside the guest's memory: measured with QEMU 7.2 as what its group held and
- * could not give back, doubled. Translated code (tb-size) and its tables are most of what TCG adds.
- */
-enum {
-	MIB = 1 << 20,
-	OWN_MEMORY_TCG = 128 * MIB,
-	OWN_MEMORY_KVM = 64 * MIB,
-	OWN_MEMORY_CPU = 2 * MIB, /* for each of the guest's CPUs: stack, registers, jump cache */
-	PAGE_TABLES = 64, /* that part of the guest's memory: its page tables and KVM's, 1/512 each,
-			   * and KVM's reverse map */
-	OWN_THREADS_MAX = 72, /* main loop, RCU, up to 64 for the disks (util/thread-pool.c) */
-};
+/* Measured with QEMU 7.2 as what its group held and could not give back, doubled. Translated code
+ * (tb-size) and its tables are most of what TCG adds. Threads: main loop, RCU, up to 64 for the
+ * disks (util/thread-pool.c). */
+static const struct cgroup_needs needs_tcg = { .memory_bytes = 128 << 20, .threads = 72 };
+static const struct cgroup_needs needs_kvm = { .memory_bytes = 64 << 20, .threads = 72 };
 
 struct vmm {
 	struct loop *loop;		       /* borrowed */
@@ -197,11 +190,11 @@ static void on_announce(struct watch *watch, unsigned events, void *data)
 	vmm->callbacks->channel(vmm->data, take_fd(&vmm->channel_fd));
 }
 
-static void on_refused(void *data, const struct error *why)
+static void on_refused(void *data, enum vmm_wish wish, const struct error *why)
 {
 	struct vmm *vmm = data;
 
-	vmm->callbacks->refused(vmm->data, why);
+	vmm->callbacks->refused(vmm->data, wish, why);
 }
 
 static struct vmm *vmm_new(struct loop *loop, const struct settings *settings,
@@ -258,28 +251,6 @@ static int spawn(struct vmm *vmm, const struct vmm_config *config, const struct 
 	return child_spawn(vmm->loop, &options, on_exit_of_child, vmm, &vmm->child, err);
 }
 
-static uint64_t memory_with_own(uint64_t guest, uint32_t cpus, bool kvm)
-{
-	return guest + guest / PAGE_TABLES + (kvm ? OWN_MEMORY_KVM : OWN_MEMORY_TCG) +
-	       (uint64_t)cpus * OWN_MEMORY_CPU;
-}
-
-static int make_leaf(struct vmm *vmm, const struct settings *settings,
-		     const struct vmm_config *config, struct error *err)
-{
-	struct cgroup_limits limits = {
-		.tenant = config->tenant,
-		.id = config->id,
-		.memory_bytes = memory_with_own(config->memory_bytes, config->cpus, vmm->kvm),
-		.cpus = config->cpus,
-		.threads_max = config->cpus + OWN_THREADS_MAX,
-	};
-
-	if (cgroup_leaf_make(config->cgroup, &limits, &vmm->leaf, err))
-		return -1;
-	return cgroup_leaf_limit_disks(vmm->leaf, settings, &config->limits, err);
-}
-
 static int start_in(struct vmm *vmm, const struct settings *settings,
 		    const struct vmm_config *config, struct error *err)
 {
@@ -297,7 +268,8 @@ static int start_in(struct vmm *vmm, const struct settings *settings,
 	    console_make(config->run_dir_fd, CONSOLE_FIFO, &console_read_fd, &console_write_fd,
 			 err) ||
 	    watch_vm(vmm, config->run_dir_fd, console_read_fd, config->console_fd, err) ||
-	    make_leaf(vmm, settings, config, err))
+	    cgroup_leaf_start(config, settings, vmm->kvm ? &needs_kvm : &needs_tcg, &vmm->leaf,
+			      err))
 		return -1;
 	parts = (struct qemu_parts){
 		.program = program,

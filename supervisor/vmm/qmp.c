@@ -152,10 +152,11 @@ static void tell_refusal(struct qmp *qmp, enum ask ask, const char *why)
 		[ASK_BALLOON] = "change the balloon",
 		[ASK_RUN] = "pause or resume",
 	};
+	enum vmm_wish run = qmp->paused ? VMM_WISH_PAUSE : VMM_WISH_RESUME;
 	struct error err;
 
 	error_set(&err, "QEMU does not %s: %s", whats[ask], why);
-	qmp->refused(qmp->data, &err);
+	qmp->refused(qmp->data, ask == ASK_RUN ? run : VMM_WISH_LIMIT, &err);
 }
 
 static void on_soon(struct watch *watch, unsigned events, void *data)

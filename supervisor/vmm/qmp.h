@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/strbuf.h"
 #include "loop/loop.h"
+#include "vmm/vmm.h"
 
 enum { QMP_LINE_MAX = 64 << 10, QMP_WORD_MAX = 32, QMP_REASON_MAX = 160 };
 
@@ -46,7 +47,7 @@ struct qmp;
 
 /* QEMU does not do what was asked for. Never fires from inside a call that asks; the callee does
  * not free the qmp. */
-typedef void qmp_refused_fn(void *data, const struct error *why);
+typedef void qmp_refused_fn(void *data, enum vmm_wish wish, const struct error *why);
 
 /* Owns the connected, non-blocking fd. */
 struct qmp *qmp_new(struct loop *loop, int fd, qmp_refused_fn *refused, void *data);

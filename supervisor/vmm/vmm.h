@@ -72,6 +72,8 @@ struct vmm_exit {
 	char detail[256]; /* for the log: "SHUTDOWN guest-panic, exit code 0" */
 };
 
+enum vmm_wish { VMM_WISH_LIMIT, VMM_WISH_PAUSE, VMM_WISH_RESUME };
+
 /* None of these fires from inside a call to the driver. */
 struct vmm_callbacks {
 	/* The stream to the guest is connected; the callee owns fd. Fires again when the guest or
@@ -86,7 +88,7 @@ struct vmm_callbacks {
 	int (*lend_tap)(void *data, int netns_fd, struct error *err);
 	int (*take_tap)(void *data, int netns_fd, struct error *err);
 	/* The VMM refused what limit, pause or resume asked for; the VM goes on as it was. */
-	void (*refused)(void *data, const struct error *err);
+	void (*refused)(void *data, enum vmm_wish wish, const struct error *err);
 };
 
 struct vmm;

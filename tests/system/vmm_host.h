@@ -163,10 +163,11 @@ static void on_gone(void *data, const struct vmm_exit *ended)
 	loop_stop(host.loop);
 }
 
-static void on_refused(void *data, const struct error *why)
+static void on_refused(void *data, enum vmm_wish wish, const struct error *why)
 {
 	struct guest *guest = data;
 
+	(void)wish;
 	guest->refusals++;
 	guest->refusal = *why;
 	loop_stop(host.loop);

@@ -285,6 +285,22 @@ static void a_paused_vm_whose_channel_is_lost_lives(void **state)
 	assert_int_equal(f->instance->phase, PHASE_PAUSED);
 }
 
+static void a_refused_pause_is_none(void **state)
+{
+	struct fixture *f = *state;
+	struct instance_status status;
+	struct error err;
+
+	instance_event(f->instance, EVENT_PAUSE);
+	told(f, "pause (paused);");
+	error_set(&err, "QEMU does not pause or resume: no");
+	instance_vmm_callbacks.refused(f->instance, VMM_WISH_PAUSE, &err);
+	instance_observe(f->instance, &status);
+	assert_int_equal(status.phase, PHASE_RUNNING);
+	assert_string_equal(status.message, "QEMU does not pause or resume: no");
+	assert_string_equal(recorded(&f->vmm), "running");
+}
+
 static void what_was_refused_is_in_the_message(void **state)
 {
 	struct fixture *f = *state;
@@ -292,7 +308,7 @@ static void what_was_refused_is_in_the_message(void **state)
 	struct error err;
 
 	error_set(&err, "QEMU does not change the balloon: no");
-	instance_vmm_callbacks.refused(f->instance, &err);
+	instance_vmm_callbacks.refused(f->instance, VMM_WISH_LIMIT, &err);
 	instance_observe(f->instance, &status);
 	assert_string_equal(status.message, "QEMU does not change the balloon: no");
 	assert_int_equal(status.phase, PHASE_RUNNING);
@@ -312,6 +328,7 @@ int main(void)
 		TEST(nothing_but_a_running_vm_is_paused),
 		TEST(a_paused_vm_is_resumed_to_be_stopped),
 		TEST(a_paused_vm_whose_channel_is_lost_lives),
+		TEST(a_refused_pause_is_none),
 		TEST(what_was_refused_is_in_the_message),
 	};
 

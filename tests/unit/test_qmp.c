@@ -162,14 +162,16 @@ struct talk {
 	struct qmp *qmp;
 	int peer; /* QEMU's end */
 	int refusals;
-	struct error why; /* of the last one */
+	enum vmm_wish wish; /* of the last one, as is the next */
+	struct error why;
 };
 
-static void on_refused(void *data, const struct error *why)
+static void on_refused(void *data, enum vmm_wish wish, const struct error *why)
 {
 	struct talk *talk = data;
 
 	talk->refusals++;
+	talk->wish = wish;
 	talk->why = *why;
 }
 
@@ -283,6 +285,7 @@ static void test_refused_command(void **state)
 		   "\"desc\": \"too \\u001b[2J much\"}}\r\n");
 	assert_int_equal(talk.refusals, 1);
 	assert_string_equal(talk.why.text, "QEMU does not limit the disks: too ?[2J much");
+	assert_int_equal(talk.wish, VMM_WISH_LIMIT);
 	hears(&talk, "{\"execute\":\"stop\",\"id\":2}\n");
 	say(&talk, "{\"return\": {}, \"id\": 2}\r\n" SHUTDOWN("guest-reset"));
 	assert_int_equal(talk.refusals, 1);
@@ -310,6 +313,7 @@ static void test_refused_by_silence(void **state)
 	assert_int_equal(talk.refusals, 2);
 	assert_string_equal(talk.why.text, "QEMU does not pause or resume: its monitor has ended "
 					   "the conversation");
+	assert_int_equal(talk.wish, VMM_WISH_PAUSE);
 	turn(&talk);
 	assert_int_equal(talk.refusals, 2);
 	/* Freed with a refusal still to be told. */
