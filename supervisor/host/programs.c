@@ -3,17 +3,11 @@
  * Checks of the programs that the daemon executes, for host.c: there, out of everybody's reach but
  * root's, and of a version that will do. Only a program that is trusted is run, with --version.
  */
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/program.h"
 #include "host/checks.h"
 
 enum { SILENCE_MAX_MS = 10000, OUTPUT_MAX = 4096, VERSION_MAX = 32 };
@@ -21,64 +15,24 @@ enum { SILENCE_MAX_MS = 10000, OUTPUT_MAX = 4096, VERSION_MAX = 32 };
 /* --- what a program says of itself ------------------------------------------------------------
  */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void read_output(int fd, struct strbuf *ret)
-{
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-	int64_t deadline = now_ms() + SILENCE_MAX_MS, left;
-	char bytes[256];
-	ssize_t n;
-
-	while (ret->length < OUTPUT_MAX && (left = deadline - now_ms()) > 0 &&
-	       poll(&poll_fd, 1, (int)left) > 0 && (n = read(fd, bytes, sizeof(bytes))) > 0)
-		strbuf_add(ret, bytes, (size_t)n);
-}
-
-/* What `PROGRAM --version` writes. */
-static void run_version(const char *program, struct strbuf *ret)
-{
-	char *const args[] = { (char *)program, (char *)"--version", NULL };
-	char *const environment[] = { (char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL };
-	_cleanup_close_ int read_end = -1;
-	posix_spawn_file_actions_t actions;
-	int ends[2], result;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return;
-	read_end = ends[0];
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	result = posix_spawn(&pid, program, &actions, NULL, args, environment);
-	posix_spawn_file_actions_destroy(&actions);
-	close(ends[1]);
-	if (result != 0)
-		return;
-	read_output(read_end, ret);
-	kill(pid, SIGKILL); /* it has said enough, or too much, or nothing in time */
-	waitpid(pid, NULL, 0);
-}
-
 /* The word behind `heading`, "" when it does not say that. */
 static void read_version(const struct host *host, const char *path, const char *heading,
 			 char ret[VERSION_MAX])
 {
 	_cleanup_free_ char *real = xasprintf("%s%s", host->root, path);
 	_cleanup_strbuf_ struct strbuf output = { 0 };
+	char *argv[] = { real, "--version", NULL };
+	const struct program program = { .argv = argv,
+					 .input_fd = -1,
+					 .is_one_line = true,
+					 .output_max = OUTPUT_MAX,
+					 .timeout_ms = SILENCE_MAX_MS };
 	const char *at;
 	size_t length;
+	int status;
 
 	ret[0] = '\0';
-	run_version(real, &output);
+	program_run(&program, &output, &status, NULL);
 	at = strstr(strbuf_text(&output), heading);
 	if (!at)
 		return;

@@ -6,10 +6,6 @@
 #include "net/nat.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -17,7 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "loop/loop.h"
+#include "base/program.h"
 #include "net/net.h"
 
 enum {
@@ -78,61 +74,6 @@ static int open_text(const char *text, int *ret_fd, struct error *err)
 	return 0;
 }
 
-/* Reads what nft says until it closes its end: the first part is kept, the rest read and thrown
- * away, so that it never blocks. False when it took too long. */
-static bool read_output(int fd, char output[NFT_OUTPUT_MAX])
-{
-	uint64_t deadline_ms = loop_now_ms() + NFT_TIMEOUT_MS;
-	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-	char bytes[512];
-	size_t kept = 0;
-
-	for (;;) {
-		uint64_t now_ms = loop_now_ms();
-		ssize_t length;
-
-		output[kept] = '\0';
-		if (now_ms >= deadline_ms)
-			return false;
-		if (poll(&poll_fd, 1, (int)(deadline_ms - now_ms)) <= 0)
-			continue;
-		length = read(fd, bytes, sizeof(bytes));
-		if (length < 0 && errno == EINTR)
-			continue;
-		if (length <= 0)
-			return true;
-		if ((size_t)length > NFT_OUTPUT_MAX - 1 - kept)
-			length = (ssize_t)(NFT_OUTPUT_MAX - 1 - kept);
-		memcpy(output + kept, bytes, (size_t)length);
-		kept += (size_t)length;
-	}
-}
-
-static int spawn_nft(const char *path, int rules, int output, pid_t *ret, struct error *err)
-{
-	char *argv[] = { (char *)path, "-f", "-", NULL };
-	char *envp[] = { "LC_ALL=C", NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int result;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawn_file_actions_adddup2(&actions, rules, STDIN_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
-	result = posix_spawn(ret, path, &actions, &attributes, argv, envp);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return result ? error_errno(err, result, "%s: start", path) : 0;
-}
-
 static int explain_nft(const char *output, struct error *err)
 {
 	if (strstr(output, "ct state"))
@@ -146,34 +87,25 @@ static int explain_nft(const char *output, struct error *err)
 
 static int run_nft(const char *rules, struct error *err)
 {
-	_cleanup_close_ int input = -1, reader = -1, writer = -1;
 	const char *path = find_nft();
-	char output[NFT_OUTPUT_MAX];
-	bool is_complete;
-	int ends[2], status;
-	pid_t pid;
+	char *argv[] = { (char *)path, "-f", "-", NULL };
+	_cleanup_strbuf_ struct strbuf output = { 0 };
+	_cleanup_close_ int input = -1;
+	struct program nft = { .argv = argv,
+			       .with_errors = true,
+			       .output_max = NFT_OUTPUT_MAX,
+			       .timeout_ms = NFT_TIMEOUT_MS };
+	int status;
 
 	if (!path)
 		return error_set(err, "nft: not found (apt-get install nftables)");
 	if (open_text(rules, &input, err) < 0)
 		return -1;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_errno(err, errno, "nft: pipe");
-	reader = ends[0];
-	writer = ends[1];
-	if (spawn_nft(path, input, writer, &pid, err) < 0)
+	nft.input_fd = input;
+	if (program_run(&nft, &output, &status, err) < 0)
 		return -1;
-	close(take_fd(&writer));
-	is_complete = read_output(reader, output);
-	if (!is_complete)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return error_errno(err, errno, "nft: wait for it");
-	if (!is_complete)
-		return error_set(err, "nft: no end after %d s", NFT_TIMEOUT_MS / 1000);
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return explain_nft(output, err);
+		return explain_nft(strbuf_text(&output), err);
 	return 0;
 }
 
