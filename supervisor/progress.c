@@ -18,14 +18,16 @@ struct progress {
 
 static void add_instance(struct strbuf *line, const struct instance_status *status)
 {
+	const struct image_progress *progress = &status->progress;
+
 	strbuf_printf(line, "%s%s: %s", line->length ? "  " : "", status->spec->name,
-		      status->progress_stage[0] ? status->progress_stage : "queued");
-	if (status->progress_total)
-		strbuf_printf(line, " %.1f/%.1f MiB (%d %%)",
-			      (double)status->progress_done / (1 << 20),
-			      (double)status->progress_total / (1 << 20),
-			      (int)(100.0 * (double)status->progress_done /
-				    (double)status->progress_total));
+		      progress->stage[0] ? progress->stage : "queued");
+	if (progress->total)
+		strbuf_printf(line, " %.1f/%.1f MiB (%d %%)", (double)progress->done / (1 << 20),
+			      (double)progress->total / (1 << 20),
+			      (int)(100.0 * (double)progress->done / (double)progress->total));
+	if (progress->rate)
+		strbuf_printf(line, " %.1f MiB/s", (double)progress->rate / (1 << 20));
 }
 
 static size_t describe(const struct roster *roster, struct strbuf *line)

@@ -151,7 +151,7 @@ static int copy_member(struct fetch *fetch, struct archive *archive, struct arch
 	for (; n > 0; n = archive_read_data(archive, chunk, sizeof(chunk))) {
 		if (blob_write(blob, chunk, (size_t)n, err) < 0)
 			return -1;
-		fetch_progress(fetch, n);
+		fetch_progress(fetch, &member->blob, n);
 	}
 	if (n < 0)
 		return broken(fetch, archive, err);

@@ -45,17 +45,41 @@ static void report_progress(const struct fetch *fetch, enum report_stage stage)
 	report_send(fetch->report, &report);
 }
 
-void fetch_progress(struct fetch *fetch, int64_t bytes)
+/* Those that have moved on since they were told. */
+static void report_layer_progress(struct fetch *fetch)
+{
+	for (uint32_t i = 0; i < fetch->layers->layer_count; i++) {
+		struct report report = { .magic = REPORT_MAGIC,
+					 .kind = REPORT_PROGRESS,
+					 .stage = REPORT_DOWNLOAD,
+					 .count = i + 1,
+					 .done = fetch->layer[i].done,
+					 .total = fetch->layers->layers[i].size };
+
+		if (fetch->layer[i].done == fetch->layer[i].told)
+			continue;
+		fetch->layer[i].told = fetch->layer[i].done;
+		report_send(fetch->report, &report);
+	}
+}
+
+void fetch_progress(struct fetch *fetch, const struct oci_descriptor *blob, int64_t bytes)
 {
 	uint64_t now = loop_now_ms();
+	bool is_layer = false;
 
-	/* Documents and the configuration are not counted: total is the layers'. */
-	if (fetch->total == 0)
+	for (size_t i = 0; fetch->layers && i < fetch->layers->layer_count; i++)
+		if (strcmp(fetch->layers->layers[i].digest, blob->digest) == 0) {
+			fetch->layer[i].done += (uint64_t)bytes;
+			is_layer = true;
+		}
+	if (!is_layer)
 		return;
 	fetch->done += (uint64_t)bytes;
 	if (now - fetch->last_progress_ms < PROGRESS_EVERY_MS && fetch->done < fetch->total)
 		return;
 	fetch->last_progress_ms = now;
+	report_layer_progress(fetch);
 	report_progress(fetch, REPORT_DOWNLOAD);
 }
 
@@ -202,12 +226,22 @@ static int get_layers(struct fetch *fetch, const struct oci_document *manifest, 
 	const struct oci_descriptor *missing[REPORT_LAYERS_MAX];
 	size_t count = 0;
 
-	fetch->done = fetch->total = 0;
-	for (size_t i = 0; i < manifest->layer_count; i++)
-		if (!is_repeated(manifest, i) && !blob_cached(fetch->cache, &manifest->layers[i])) {
-			missing[count++] = &manifest->layers[i];
-			fetch->total += manifest->layers[i].size;
+	fetch->layers = manifest;
+	for (size_t i = 0; i < manifest->layer_count; i++) {
+		const struct oci_descriptor *layer = &manifest->layers[i];
+
+		if (is_repeated(manifest, i))
+			continue;
+		if (!blob_cached(fetch->cache, layer)) {
+			missing[count++] = layer;
+			fetch->total += layer->size;
+			continue;
 		}
+		for (size_t j = i; j < manifest->layer_count; j++)
+			if (strcmp(manifest->layers[j].digest, layer->digest) == 0)
+				fetch->layer[j].done = layer->size;
+	}
+	report_layer_progress(fetch);
 	if (count > 0 && fetch->origin->blobs(fetch, missing, count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < manifest->layer_count; i++)
@@ -234,6 +268,7 @@ static int fetch_image(struct fetch *fetch, struct error *err)
 		report_digest(fetch, REPORT_CONFIG, manifest.config.digest, 0);
 		report_layers(fetch, &manifest);
 		result = get_layers(fetch, &manifest, err);
+		fetch->layers = NULL;
 	}
 	oci_document_reset(&manifest);
 	if (result == 0) {

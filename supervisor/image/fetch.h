@@ -29,7 +29,11 @@ struct fetch {
 	const struct origin *origin;
 	void *state; /* the origin's own */
 
-	uint64_t done, total;	   /* bytes of layers */
+	uint64_t done, total;		   /* bytes of layers that were missing */
+	const struct oci_document *layers; /* borrowed; NULL before they are known */
+	struct {
+		uint64_t done, told;
+	} layer[REPORT_LAYERS_MAX];
 	uint64_t last_progress_ms; /* of CLOCK_MONOTONIC */
 };
 
@@ -59,9 +63,9 @@ extern const struct origin origin_layout;
 extern const struct origin origin_oci_archive;
 extern const struct origin origin_docker_archive;
 
-/* Adds to the layers' bytes that are here (negative: they were worth nothing) and tells the
- * daemon, at most ten times a second. */
-void fetch_progress(struct fetch *fetch, int64_t bytes);
+/* Adds to the bytes of that blob that are here (negative: they were worth nothing) and tells the
+ * daemon, at most ten times a second. What is no layer is not counted. */
+void fetch_progress(struct fetch *fetch, const struct oci_descriptor *blob, int64_t bytes);
 
 int fetch_main(int argc, char **argv);
 

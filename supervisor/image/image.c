@@ -278,8 +278,13 @@ void image_request_progress(const struct image_request *request, struct image_pr
 	if (job->state == JOB_BUILDING || job->state == JOB_READY)
 		stage = REPORT_BUILD;
 	snprintf(ret->stage, sizeof(ret->stage), "%s", stages[stage]);
-	if (result && result->stage == stage) {
-		ret->done = result->done;
-		ret->total = result->total;
+	if (!result || result->stage != stage)
+		return;
+	ret->done = result->done;
+	ret->total = result->total;
+	ret->rate = result->rate;
+	if (stage == REPORT_DOWNLOAD) {
+		ret->layers = result->progress;
+		ret->layer_count = result->layer_count;
 	}
 }

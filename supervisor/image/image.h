@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/strv.h"
 #include "loop/loop.h"
+#include "model/progress.h"
 #include "model/settings.h"
 
 /* A published image: immutable, shared by all instances that use it. */
@@ -29,11 +30,6 @@ struct image *image_copy(const struct image *image);
 
 struct image_store;
 struct image_request;
-
-struct image_progress {
-	char stage[16];	      /* "resolve", "download", "build" */
-	uint64_t done, total; /* bytes; total 0 = not known yet */
-};
 
 /* Exactly one of image and err is set. `retry`: trying again later may help (a registry that is
  * down, a worker that was killed); false: it will not (no such image, a digest that lies). Fires

@@ -93,7 +93,7 @@ static int copy_blob(struct fetch *fetch, const struct oci_descriptor *want, str
 					   want->digest);
 		if (blob_write(blob, chunk, (size_t)n, err) < 0)
 			return -1;
-		fetch_progress(fetch, n);
+		fetch_progress(fetch, want, n);
 	}
 	return blob_finish(blob, NULL, err);
 }

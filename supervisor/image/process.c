@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 
 enum { REPORT_FD = 3, FDS_MAX = REPORT_LAYERS_MAX + 8, RECORDS_PER_TURN = 16 };
+enum { RATE_WINDOW_MS = 1000 };
 
 struct process {
 	struct child *child;
@@ -28,6 +29,9 @@ struct process {
 	struct report record; /* being received */
 	size_t received;
 	struct process_result result;
+	struct {
+		uint64_t since_ms, done; /* where the present measurement began; 0: none */
+	} rate;
 	struct error err;
 	bool has_error, retry; /* it failed, or misbehaved */
 	bool is_enough;	       /* ended by on_known */
@@ -53,11 +57,50 @@ static int misbehaved(struct process *process, const struct error *why)
 
 static void take_layer(struct process_result *result, const struct report *report)
 {
+	struct layer_progress *progress = &result->progress[result->layer_count];
 	struct oci_descriptor *layer = &result->layers[result->layer_count++];
 
 	memcpy(layer->digest, report->text, OCI_DIGEST_SIZE);
 	layer->size = report->total;
 	layer->layer_type = report->layer_type;
+	memcpy(progress->digest, report->text, OCI_DIGEST_SIZE);
+	progress->total = report->total;
+}
+
+/* Over the last second or so; of bytes that turned out to be worth nothing there is no rate. */
+static void measure(struct process *process, const struct report *report)
+{
+	struct process_result *result = &process->result;
+	uint64_t now_ms = loop_now_ms(), spent_ms = now_ms - process->rate.since_ms;
+
+	if (process->rate.since_ms == 0 || report->stage != result->stage ||
+	    report->done < process->rate.done) {
+		result->rate = 0;
+	} else if (spent_ms < RATE_WINDOW_MS) {
+		return;
+	} else {
+		result->rate = (report->done - process->rate.done) * 1000 / spent_ms;
+	}
+	process->rate.since_ms = now_ms;
+	process->rate.done = report->done;
+}
+
+static int take_progress(struct process *process, const struct report *report, struct error *err)
+{
+	struct process_result *result = &process->result;
+
+	if (report->count > result->layer_count)
+		return error_set(err, "progress of layer %u of %zu", report->count,
+				 result->layer_count);
+	if (report->count > 0) {
+		result->progress[report->count - 1].done = report->done;
+		return 0;
+	}
+	measure(process, report);
+	result->stage = report->stage;
+	result->done = report->done;
+	result->total = report->total;
+	return 0;
 }
 
 static bool all_known(const struct process_result *result)
@@ -75,10 +118,7 @@ static int take_record(struct process *process, const struct report *report, str
 		return error_set(err, "a record after the last one");
 	switch ((enum report_kind)report->kind) {
 	case REPORT_PROGRESS:
-		result->stage = report->stage;
-		result->done = report->done;
-		result->total = report->total;
-		return 0;
+		return take_progress(process, report, err);
 	case REPORT_MANIFEST:
 		if (!process->on_known || result->manifest[0])
 			return error_set(err, "a manifest out of place");

@@ -15,6 +15,7 @@
 #include "image/oci.h"
 #include "loop/child.h"
 #include "loop/loop.h"
+#include "model/progress.h"
 
 struct process;
 
@@ -22,9 +23,11 @@ struct process;
 struct process_result {
 	enum report_stage stage;
 	uint64_t done, total;		/* of the stage, in bytes */
+	uint64_t rate;			/* bytes a second, lately; 0: not known yet */
 	char manifest[OCI_DIGEST_SIZE]; /* "" before it is known */
 	char config[OCI_DIGEST_SIZE];
 	struct oci_descriptor layers[REPORT_LAYERS_MAX];
+	struct layer_progress progress[REPORT_LAYERS_MAX];
 	size_t layer_count, layers_expected;
 	bool is_complete; /* REPORT_DONE or REPORT_BUILT */
 };

@@ -145,7 +145,8 @@ static int download_restart(void *data, struct error *err)
 {
 	struct download *download = data;
 
-	fetch_progress(download->all->remote->fetch, -(int64_t)blob_size(download->blob));
+	fetch_progress(download->all->remote->fetch, download->want,
+		       -(int64_t)blob_size(download->blob));
 	return blob_restart(download->blob, err);
 }
 
@@ -155,7 +156,7 @@ static int download_write(void *data, const void *bytes, size_t length, struct e
 
 	if (blob_write(download->blob, bytes, length, err) < 0)
 		return -1;
-	fetch_progress(download->all->remote->fetch, (int64_t)length);
+	fetch_progress(download->all->remote->fetch, download->want, (int64_t)length);
 	return 0;
 }
 

@@ -64,6 +64,8 @@ int report_check(const struct report *report, struct error *err)
 	case REPORT_PROGRESS:
 		if (report->stage > REPORT_BUILD)
 			return error_set(err, "progress of stage %u", report->stage);
+		if (report->count > (report->stage == REPORT_DOWNLOAD ? REPORT_LAYERS_MAX : 0))
+			return error_set(err, "progress of layer %u", report->count);
 		break;
 	case REPORT_MANIFEST:
 		wants_digest = true;

@@ -15,7 +15,7 @@
 enum { REPORT_MAGIC = 0x73746b31, REPORT_LAYERS_MAX = 128, REPORT_TEXT_MAX = 488 };
 
 enum report_kind {
-	REPORT_PROGRESS = 1, /* stage, done, total */
+	REPORT_PROGRESS = 1, /* stage, done, total; count: of the layer of that number, 0: of all */
 	REPORT_MANIFEST,     /* digest: of the manifest; count: number of layers; once, by fetch */
 	REPORT_CONFIG,	     /* digest: of the config blob, which is in the cache now */
 	REPORT_LAYER,	     /* digest, layer type and size; in order, bottom first */

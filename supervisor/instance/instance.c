@@ -394,15 +394,8 @@ void instance_observe(const struct instance *instance, struct instance_status *r
 		status.running_ms = now - instance->running_ms;
 	if (instance->phase == PHASE_BACKOFF && instance->wake_ms > now)
 		status.next_start_ms = instance->wake_ms - now;
-	if (instance->image_request) {
-		struct image_progress progress = { 0 };
-
-		image_request_progress(instance->image_request, &progress);
-		status.progress_done = progress.done;
-		status.progress_total = progress.total;
-		snprintf(status.progress_stage, sizeof(status.progress_stage), "%s",
-			 progress.stage);
-	}
+	if (instance->image_request)
+		image_request_progress(instance->image_request, &status.progress);
 	if (instance->log)
 		status.log_dropped_bytes = logfile_dropped_bytes(instance->log);
 	*ret = status;

@@ -106,9 +106,7 @@ json_t *instance_status_to_json(const struct instance_status *status)
 	set(object, "cpus", json_integer(status->spec->cpus));
 	set(object, "memory_bytes", json_integer((json_int_t)status->spec->memory_bytes));
 	set(object, "labels", json_from_strv(&status->spec->labels));
-	set(object, "progress_stage", json_string(status->progress_stage));
-	set(object, "progress_done", json_integer((json_int_t)status->progress_done));
-	set(object, "progress_total", json_integer((json_int_t)status->progress_total));
+	image_progress_to_json(&status->progress, object);
 	set(object, "log_dropped_bytes", json_integer((json_int_t)status->log_dropped_bytes));
 	return object;
 }

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/json.h"
+#include "model/progress.h"
 #include "model/spec.h"
 
 /* In the order of a life; phase_name() gives the word. */
@@ -59,13 +60,11 @@ struct instance_status {
 	uint32_t slot;
 	char tap[16]; /* "" when none */
 	uint8_t mac[6];
-	uint32_t restarts;	/* since the daemon knows it */
-	uint64_t running_ms;	/* in PHASE_RUNNING: for how long */
-	uint64_t next_start_ms; /* in PHASE_BACKOFF: until the next start */
-	uint64_t boot_ms;	/* VMM start to the guest's hello; 0 before */
-	uint64_t progress_done; /* bytes, in PHASE_FETCHING */
-	uint64_t progress_total;
-	char progress_stage[16]; /* "resolve", "download", "build" or "" */
+	uint32_t restarts;		/* since the daemon knows it */
+	uint64_t running_ms;		/* in PHASE_RUNNING: for how long */
+	uint64_t next_start_ms;		/* in PHASE_BACKOFF: until the next start */
+	uint64_t boot_ms;		/* VMM start to the guest's hello; 0 before */
+	struct image_progress progress; /* in PHASE_FETCHING */
 	uint64_t log_dropped_bytes;
 	const char *vmm;     /* driver and accelerator, "qemu (tcg)"; borrowed */
 	const char *vmm_why; /* why that driver; borrowed; "" when unknown */

@@ -33,7 +33,8 @@ static void test_good(void **state)
 	struct error err;
 
 	(void)state;
-	good[0].stage = REPORT_BUILD;
+	good[0].stage = REPORT_DOWNLOAD;
+	good[0].count = REPORT_LAYERS_MAX;
 	good[1].count = REPORT_LAYERS_MAX;
 	good[3].layer_type = LAYER_ZSTD;
 	good[5].retry = 1;
@@ -78,6 +79,12 @@ static void test_bad(void **state)
 	report = make(REPORT_PROGRESS, "");
 	report.stage = 3;
 	expect(&report, "progress of stage 3");
+	report.stage = REPORT_DOWNLOAD;
+	report.count = REPORT_LAYERS_MAX + 1;
+	expect(&report, "progress of layer 129");
+	report.stage = REPORT_BUILD;
+	report.count = 1;
+	expect(&report, "progress of layer 1");
 	report = make(REPORT_MANIFEST, DIGEST);
 	report.count = 0;
 	expect(&report, "a manifest of 0 layers");

@@ -39,6 +39,19 @@ static void tell(enum report_kind kind, const char *text, uint64_t total, uint32
 	report_send(3, &report);
 }
 
+/* Of a layer, or with 0 of all. */
+static void tell_progress(uint32_t layer, uint64_t done, uint64_t total)
+{
+	struct report report = { .magic = REPORT_MAGIC,
+				 .kind = REPORT_PROGRESS,
+				 .stage = REPORT_DOWNLOAD,
+				 .count = layer,
+				 .done = done,
+				 .total = total };
+
+	report_send(3, &report);
+}
+
 static struct oci_descriptor put_blob(const char *text)
 {
 	struct oci_descriptor blob = { .size = strlen(text) };
@@ -104,6 +117,13 @@ static int fake_fetch(const char *reference)
 	if (asked_for(reference, "/gone"))
 		unlinkat(4, layer.digest + 7, 0);
 	tell(REPORT_LAYER, layer.digest, layer.size, 0);
+	if (asked_for(reference, "/partly")) {
+		tell_progress(1, 3, layer.size);
+		tell_progress(0, 3, layer.size);
+		pause();
+	}
+	if (asked_for(reference, "/lie-progress"))
+		tell_progress(2, 3, layer.size);
 	tell(REPORT_DONE, "", 0, 0);
 	return 0;
 }
@@ -362,6 +382,7 @@ static void test_failures(void **state)
 		{ "r.io/early", "stoker-image misbehaves: an end out of place", false },
 		{ "r.io/lie-link", "Too many levels of symbolic links", true },
 		{ "r.io/lie-size", "5 bytes instead of 6", true },
+		{ "r.io/lie-progress", "stoker-image misbehaves: progress of layer 2 of 1", false },
 		{ "r.io/gone", "No such file or directory", true },
 		{ "r.io/lie-hardlink", "not a plain file of uid 951000", true },
 		{ "r.io/x/build-killed", "stoker-image was killed by signal 9", true },
@@ -443,6 +464,30 @@ static void test_cancel(void **state)
 	image_free(c.image);
 }
 
+static void test_layer_progress(void **state)
+{
+	struct fixture *fixture = *state;
+	struct image_progress progress;
+	struct image_request *request;
+	struct outcome outcome;
+
+	request = ask(fixture, &outcome, "r.io/partly:1");
+	for (int i = 0; i < 100; i++) {
+		run_for(fixture, 100);
+		image_request_progress(request, &progress);
+		if (progress.done)
+			break;
+	}
+	assert_string_equal(progress.stage, "download");
+	assert_int_equal(progress.done, 3);
+	assert_int_equal(progress.total, strlen("layer"));
+	assert_int_equal(progress.layer_count, 1);
+	assert_int_equal(strncmp(progress.layers[0].digest, "sha256:", 7), 0);
+	assert_int_equal(progress.layers[0].done, 3);
+	assert_int_equal(progress.layers[0].total, strlen("layer"));
+	image_request_cancel(request);
+}
+
 /* Two hang; the third waits until one of them is gone. */
 static void test_bounded(void **state)
 {
@@ -483,9 +528,10 @@ static void test_leftovers(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_published), TEST(test_second_time), TEST(test_shared_job),
-		TEST(test_one_file),  TEST(test_failures),    TEST(test_slow_registry),
-		TEST(test_cancel),    TEST(test_bounded),     TEST(test_leftovers),
+		TEST(test_published),	   TEST(test_second_time), TEST(test_shared_job),
+		TEST(test_one_file),	   TEST(test_failures),	   TEST(test_slow_registry),
+		TEST(test_layer_progress), TEST(test_cancel),	   TEST(test_bounded),
+		TEST(test_leftovers),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "fetch") == 0)
