@@ -175,6 +175,15 @@ FIELD_PARSER(field_signal)
 	free(name);
 }
 
+FIELD_PARSER(field_pull_policy)
+{
+	const char *text = field_text(report, key->name, node);
+	struct error err;
+
+	if (text && scalar_pull_policy(text, field, &err) < 0)
+		field_refuse(report, key->name, node, &err);
+}
+
 FIELD_PARSER(field_vmm)
 {
 	const char *text = field_text(report, key->name, node);

@@ -10,22 +10,23 @@
 	void name(struct report *report, const struct schema_key *key, const struct node *node, \
 		  void *field)
 
-FIELD_PARSER(field_node);	/* const struct node *: looked at later */
-FIELD_PARSER(field_u32);	/* uint32_t */
-FIELD_PARSER(field_bool);	/* bool */
-FIELD_PARSER(field_size);	/* uint64_t, bytes */
-FIELD_PARSER(field_rate);	/* uint64_t, bytes a second: a size, "/s" may follow */
-FIELD_PARSER(field_duration);	/* uint64_t, ms */
-FIELD_PARSER(field_path);	/* char * */
-FIELD_PARSER(field_user);	/* char * */
-FIELD_PARSER(field_signal);	/* char * */
-FIELD_PARSER(field_vmm);	/* char * */
-FIELD_PARSER(field_kernel);	/* char * */
-FIELD_PARSER(field_labels);	/* struct strv */
-FIELD_PARSER(field_tmpfs);	/* struct strv */
-FIELD_PARSER(field_dns);	/* struct strv */
-FIELD_PARSER(field_hosts);	/* struct strv */
-FIELD_PARSER(field_registries); /* struct strv */
+FIELD_PARSER(field_node);	 /* const struct node *: looked at later */
+FIELD_PARSER(field_u32);	 /* uint32_t */
+FIELD_PARSER(field_bool);	 /* bool */
+FIELD_PARSER(field_size);	 /* uint64_t, bytes */
+FIELD_PARSER(field_rate);	 /* uint64_t, bytes a second: a size, "/s" may follow */
+FIELD_PARSER(field_duration);	 /* uint64_t, ms */
+FIELD_PARSER(field_path);	 /* char * */
+FIELD_PARSER(field_user);	 /* char * */
+FIELD_PARSER(field_signal);	 /* char * */
+FIELD_PARSER(field_pull_policy); /* uint32_t */
+FIELD_PARSER(field_vmm);	 /* char * */
+FIELD_PARSER(field_kernel);	 /* char * */
+FIELD_PARSER(field_labels);	 /* struct strv */
+FIELD_PARSER(field_tmpfs);	 /* struct strv */
+FIELD_PARSER(field_dns);	 /* struct strv */
+FIELD_PARSER(field_hosts);	 /* struct strv */
+FIELD_PARSER(field_registries);	 /* struct strv */
 
 /* The text of a node that must be text; NULL when it is not, which is reported. */
 const char *field_text(struct report *report, const char *key, const struct node *node);

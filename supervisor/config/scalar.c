@@ -243,6 +243,24 @@ int scalar_user(const char *text, struct error *err)
 	return error_set(err, "'%s' is not a user (name, uid, name:group or uid:gid)", text);
 }
 
+int scalar_pull_policy(const char *text, uint32_t *ret, struct error *err)
+{
+	static const char *const known[] = {
+		[PULL_MISSING] = "missing", [PULL_ALWAYS] = "always", [PULL_NEVER] = "never", NULL
+	};
+	const char *nearest = scalar_nearest(text, known);
+
+	for (uint32_t i = 0; known[i]; i++) {
+		if (strcmp(text, known[i]) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	if (nearest)
+		return error_set(err, "'%s' is not a policy (did you mean '%s'?)", text, nearest);
+	return error_set(err, "'%s' is not a policy (missing, always or never)", text);
+}
+
 int scalar_vmm(const char *text, struct error *err)
 {
 	static const char *const known[] = { "auto", "firecracker", "qemu", NULL };

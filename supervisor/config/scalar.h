@@ -46,6 +46,9 @@ int scalar_signal(const char *text, char **ret, struct error *err);
 /* "always", "no", "on-failure", "on-failure:5". */
 int scalar_restart(const char *text, uint32_t *ret_policy, uint32_t *ret_limit, struct error *err);
 
+/* "missing", "always", "never": enum pull_policy. */
+int scalar_pull_policy(const char *text, uint32_t *ret, struct error *err);
+
 /* "auto", "firecracker", "qemu". */
 int scalar_vmm(const char *text, struct error *err);
 

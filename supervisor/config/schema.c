@@ -41,6 +41,7 @@ static const struct schema_key limits_keys[] = {
 
 static const struct schema_key vm_keys[] = {
 	{ "image", parse_image, WHOLE, .is_required = true },
+	{ "pull_policy", field_pull_policy, OF_SPEC(pull_policy) },
 	{ "replicas", field_u32, OF_VM(replicas), .max = SPEC_REPLICAS_MAX },
 	{ "cpus", field_u32, OF_SPEC(cpus), .min = 1, .max = 32 },
 	{ "memory", field_size, OF_SPEC(memory_bytes), .min = SPEC_MEMORY_MIN, .max = TIB,

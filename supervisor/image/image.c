@@ -98,12 +98,33 @@ static bool may_build(const struct image_store *store, const struct job *job)
 	return all < BUILDS_MAX;
 }
 
+/* Ends the job without a fetcher if its policy says so. Local files may have changed and are quick
+ * to look at; what a registry gave once, is not asked for again unless it is to be. */
+static bool settle_at_home(struct job *job)
+{
+	struct error err;
+
+	/* What a digest names does not change. */
+	if (job->policy == PULL_ALWAYS && !job->reference.digest)
+		return false;
+	if (job->policy != PULL_NEVER && job->reference.kind != REFERENCE_REGISTRY)
+		return false;
+	job->image = store_find_reference(&job->store->disk, job->key);
+	if (job->image) {
+		job->state = JOB_ENDED;
+		return true;
+	}
+	if (job->policy != PULL_NEVER)
+		return false;
+	error_set(&err, "'%s' is not on this host, and pull_policy is never", job->key);
+	job_fail(job, &err, false);
+	return true;
+}
+
 /* Does the next thing that can be done, and says whether there was one. */
 static bool advance_one(struct image_store *store)
 {
 	for (struct job *job = store->jobs; job; job = job->next) {
-		struct image *image = NULL;
-
 		if (job->state == JOB_ENDED) {
 			job_deliver(job);
 			return true;
@@ -114,15 +135,8 @@ static bool advance_one(struct image_store *store)
 		}
 		if (job->state != JOB_QUEUED)
 			continue;
-		/* Local files may have changed and are quick to look at; what a registry gave
-		 * once, is not asked for again. */
-		if (job->reference.kind == REFERENCE_REGISTRY)
-			image = store_find_reference(&store->disk, job->key);
-		if (image) {
-			job->image = image;
-			job->state = JOB_ENDED;
+		if (settle_at_home(job))
 			return true;
-		}
 		if (may_fetch(store, job)) {
 			job_fetch(job);
 			return true;
@@ -189,12 +203,13 @@ struct image_store *image_store_close(struct image_store *store)
 	return NULL;
 }
 
-static struct job *job_new(struct image_store *store, const char *text)
+static struct job *job_new(struct image_store *store, const char *text, enum pull_policy policy)
 {
 	struct job *job = xcalloc(1, sizeof(*job)), **last = &store->jobs;
 	struct error err;
 
 	job->store = store;
+	job->policy = policy;
 	job->build = (struct store_build){ .squashfs_fd = -1, .record_fd = -1 };
 	while (*last)
 		last = &(*last)->next;
@@ -209,7 +224,7 @@ static struct job *job_new(struct image_store *store, const char *text)
 }
 
 /* A job whose outcome is known takes no more requests: it is about to be delivered. */
-static struct job *find_job(struct image_store *store, const char *text)
+static struct job *find_job(struct image_store *store, const char *text, enum pull_policy policy)
 {
 	struct reference reference;
 	struct job *found = NULL;
@@ -220,20 +235,20 @@ static struct job *find_job(struct image_store *store, const char *text)
 	key = reference_format(&reference);
 	reference_reset(&reference);
 	for (struct job *job = store->jobs; job && !found; job = job->next)
-		if (job->state != JOB_ENDED && strcmp(job->key, key) == 0)
+		if (job->state != JOB_ENDED && job->policy == policy && strcmp(job->key, key) == 0)
 			found = job;
 	free(key);
 	return found;
 }
 
-struct image_request *image_request(struct image_store *store, const char *reference, image_fn *fn,
-				    void *data)
+struct image_request *image_request(struct image_store *store, const char *reference,
+				    enum pull_policy policy, image_fn *fn, void *data)
 {
 	struct image_request *request = xcalloc(1, sizeof(*request)), **last;
-	struct job *job = find_job(store, reference);
+	struct job *job = find_job(store, reference, policy);
 
 	if (!job)
-		job = job_new(store, reference);
+		job = job_new(store, reference, policy);
 	request->job = job;
 	request->fn = fn;
 	request->data = data;

@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 #include "model/progress.h"
 #include "model/settings.h"
+#include "model/spec.h"
 
 /* A published image: immutable, shared by all instances that use it. */
 struct image {
@@ -42,9 +43,10 @@ int image_store_open(struct loop *loop, const struct settings *settings, struct 
 		     struct error *err);
 struct image_store *image_store_close(struct image_store *store); /* cancels all requests */
 
-/* Asks for an image. Requests for one reference share one job. */
-struct image_request *image_request(struct image_store *store, const char *reference, image_fn *fn,
-				    void *data);
+/* Asks for an image. Requests for one reference under one policy share one job. Images of this host
+ * are looked at anew whatever the policy: only PULL_NEVER takes what is here. */
+struct image_request *image_request(struct image_store *store, const char *reference,
+				    enum pull_policy policy, image_fn *fn, void *data);
 void image_request_cancel(struct image_request *request); /* fn will not fire */
 void image_request_progress(const struct image_request *request, struct image_progress *ret);
 

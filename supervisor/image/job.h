@@ -31,6 +31,7 @@ struct job {
 	struct job *next;
 	char *key; /* canonical reference, or the text when it is none */
 	struct reference reference;
+	enum pull_policy policy;
 	enum job_state state;
 	struct image_request *requests; /* owned */
 	struct process *process;

@@ -78,9 +78,11 @@ enum event act_fetch(struct instance *instance)
 	instance_disarm(instance);
 	if (is_refused(instance))
 		return EVENT_HOST_REFUSED;
-	if (instance->image) /* a restart runs what the first start found */
+	/* A restart runs what the first start found, unless it is to ask each time. */
+	if (instance->image && instance->spec->pull_policy != PULL_ALWAYS)
 		return EVENT_IMAGE_READY;
 	instance->image_request = image_request(instance->context->images, instance->spec->image,
+						(enum pull_policy)instance->spec->pull_policy,
 						on_image, instance);
 	return EVENT_NONE;
 }

@@ -22,6 +22,7 @@ const struct spec_field spec_fields[] = {
 	ROW("replica", FIELD_U32, FIELD_IDENTITY, replica),
 	ROW("place", FIELD_STRING, FIELD_IDENTITY, place),
 	ROW("image", FIELD_STRING, FIELD_REPLACE, image),
+	ROW("pull_policy", FIELD_U32, FIELD_LIVE, pull_policy),
 	ROW("cpus", FIELD_U32, FIELD_REPLACE, cpus),
 	ROW("memory", FIELD_U64, FIELD_REPLACE, memory_bytes),
 	ROW("disk", FIELD_U64, FIELD_REPLACE, disk_bytes),

@@ -26,6 +26,9 @@ enum {
 
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NO };
 
+/* When a registry is asked for the image: if it is not here, at each start, not at all. */
+enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
+
 struct address_list {
 	struct address items[2 * SPEC_ADDRESSES_MAX]; /* IPv4 first */
 	uint32_t count;
@@ -40,6 +43,7 @@ struct spec {
 	char *place;	  /* "file.yaml:12:5" of the VM's key, for messages */
 
 	char *image;
+	uint32_t pull_policy; /* enum pull_policy */
 	uint32_t cpus;
 	uint64_t memory_bytes;
 	uint64_t disk_bytes;	      /* of the copy-on-write layer */

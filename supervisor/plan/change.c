@@ -139,11 +139,21 @@ static void print_restart(const struct spec *spec, struct strbuf *out)
 		strbuf_printf(out, ":%u", spec->restart_limit);
 }
 
+static void print_pull_policy(const struct spec *spec, struct strbuf *out)
+{
+	static const char *const names[] = {
+		[PULL_MISSING] = "missing", [PULL_ALWAYS] = "always", [PULL_NEVER] = "never"
+	};
+
+	strbuf_puts(out, spec->pull_policy <= PULL_NEVER ? names[spec->pull_policy] : "?");
+}
+
 static const struct {
 	const char *field; /* of spec_fields */
 	const char *key;   /* of the manifest */
 	void (*print)(const struct spec *spec, struct strbuf *out);
 } special[] = {
+	{ "pull_policy", "pull_policy", print_pull_policy },
 	{ "memory", "memory", print_memory },
 	{ "disk", "disk", print_disk },
 	{ "rate_disk_bandwidth", "rate.disk.bandwidth", print_rate_disk_bandwidth },

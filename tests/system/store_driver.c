@@ -66,7 +66,7 @@ int main(int argc, char **argv)
 	questions = xcalloc((size_t)pending, sizeof(*questions));
 	for (int i = 0; i < argc - 5; i++) {
 		questions[i] = (struct question){ argv[5 + i], loop, &pending };
-		image_request(store, argv[5 + i], on_image, &questions[i]);
+		image_request(store, argv[5 + i], PULL_MISSING, on_image, &questions[i]);
 	}
 	loop_run(loop);
 	image_store_close(store);

@@ -235,12 +235,18 @@ static void on_image(void *data, const struct image *image, const struct error *
 		loop_stop(outcome->fixture->loop);
 }
 
-static struct image_request *ask(struct fixture *fixture, struct outcome *outcome,
-				 const char *reference)
+static struct image_request *ask_by(struct fixture *fixture, struct outcome *outcome,
+				    const char *reference, enum pull_policy policy)
 {
 	*outcome = (struct outcome){ .fixture = fixture };
 	fixture->pending++;
-	return image_request(fixture->store, reference, on_image, outcome);
+	return image_request(fixture->store, reference, policy, on_image, outcome);
+}
+
+static struct image_request *ask(struct fixture *fixture, struct outcome *outcome,
+				 const char *reference)
+{
+	return ask_by(fixture, outcome, reference, PULL_MISSING);
 }
 
 static void await(struct fixture *fixture, struct outcome *outcome, const char *reference)
@@ -321,6 +327,41 @@ static void test_second_time(void **state)
 	assert_int_equal(count_runs(fixture), 2);
 	image_free(first.image);
 	image_free(again.image);
+}
+
+/* Fetchers that ran until the request was answered. */
+static size_t runs_of(struct fixture *fixture, struct outcome *outcome, const char *reference,
+		      enum pull_policy policy)
+{
+	ask_by(fixture, outcome, reference, policy);
+	loop_run(fixture->loop);
+	assert_int_equal(outcome->fired, 1);
+	outcome->image = image_free(outcome->image);
+	return count_runs(fixture);
+}
+
+static void test_policies(void **state)
+{
+	struct fixture *fixture = *state;
+	struct outcome outcome;
+	char pinned[128] = "r.io/app@sha256:";
+
+	memset(pinned + strlen(pinned), 'a', 64);
+	assert_int_equal(runs_of(fixture, &outcome, "r.io/app:1", PULL_NEVER), 0);
+	assert_string_equal(outcome.err.text,
+			    "'r.io/app:1' is not on this host, and pull_policy is never");
+	assert_false(outcome.retry);
+	assert_int_equal(runs_of(fixture, &outcome, "oci:/srv/app", PULL_NEVER), 0);
+	assert_int_equal(runs_of(fixture, &outcome, "r.io/app:1", PULL_MISSING), 1);
+	assert_int_equal(runs_of(fixture, &outcome, "r.io/app:1", PULL_MISSING), 1);
+	assert_int_equal(runs_of(fixture, &outcome, "r.io/app:1", PULL_NEVER), 1);
+	assert_string_equal(outcome.err.text, "");
+	assert_int_equal(runs_of(fixture, &outcome, "r.io/app:1", PULL_ALWAYS), 2);
+	assert_int_equal(runs_of(fixture, &outcome, "r.io/down:1", PULL_ALWAYS), 3);
+	assert_true(outcome.retry);
+	/* What a digest names does not change. */
+	assert_int_equal(runs_of(fixture, &outcome, pinned, PULL_ALWAYS), 4);
+	assert_int_equal(runs_of(fixture, &outcome, pinned, PULL_ALWAYS), 4);
 }
 
 static void test_shared_job(void **state)
@@ -528,10 +569,10 @@ static void test_leftovers(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_published),	   TEST(test_second_time), TEST(test_shared_job),
-		TEST(test_one_file),	   TEST(test_failures),	   TEST(test_slow_registry),
-		TEST(test_layer_progress), TEST(test_cancel),	   TEST(test_bounded),
-		TEST(test_leftovers),
+		TEST(test_published),	  TEST(test_second_time),    TEST(test_shared_job),
+		TEST(test_policies),	  TEST(test_one_file),	     TEST(test_failures),
+		TEST(test_slow_registry), TEST(test_layer_progress), TEST(test_cancel),
+		TEST(test_bounded),	  TEST(test_leftovers),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "fetch") == 0)
