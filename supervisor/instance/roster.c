@@ -341,6 +341,8 @@ struct roster *roster_close(struct roster *roster)
 		log_warning("%s", err.text);
 	if (roster->net)
 		net_close(roster->net);
+	if (roster->count == 0)
+		cgroup_clear(roster->cgroup);
 	cgroup_close(roster->cgroup);
 	boot_free(roster->boot);
 	free(roster->refusal);

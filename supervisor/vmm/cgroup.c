@@ -155,7 +155,8 @@ static int make_way(const struct cgroup *cgroup, struct error *err)
 	for (int round = 0; count > 0 && round < MOVE_ROUNDS; round++)
 		count = move_processes(cgroup->path, aside, err);
 	if (count > 0)
-		return error_set(err, "%s: gets new processes all the time", cgroup->path);
+		return error_set(err, "%s: gets new processes all the time (choose another group)",
+				 cgroup->path);
 	return count;
 }
 

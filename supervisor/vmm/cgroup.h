@@ -38,6 +38,9 @@ const char *cgroup_problem(const struct cgroup *cgroup);
  * adopted and all else has been ended. */
 void cgroup_sweep(const struct cgroup *cgroup);
 
+/* The same, and then the parent itself, unless somebody is in it: when no VM is left. */
+void cgroup_clear(const struct cgroup *cgroup);
+
 /* --- one VM's leaf --------------------------------------------------------------------------- */
 
 struct cgroup_limits {

@@ -433,3 +433,10 @@ void cgroup_sweep(const struct cgroup *cgroup)
 	if (cgroup && cgroup_parent(cgroup))
 		remove_empty(cgroup_path(cgroup), true);
 }
+
+void cgroup_clear(const struct cgroup *cgroup)
+{
+	cgroup_sweep(cgroup);
+	if (cgroup && cgroup_parent(cgroup))
+		rmdir(cgroup_path(cgroup));
+}

@@ -29,9 +29,9 @@
 #define CHANNEL_SOCKET "channel.sock"
 #define CONSOLE_FIFO   "console.fifo"
 
-/* Measured with QEMU 7.2 as what its group held and could not give back, doubled. Translated code
- * (tb-size) and its tables are most of what TCG adds. Threads: main loop, RCU, up to 64 for the
- * disks (util/thread-pool.c). */
+/* Twice what its group held and could not give back with QEMU 7.2, 31 MiB with KVM, 65 MiB with
+ * TCG, whose translated code (tb-size) and its tables are the difference; the rest is room for the
+ * disks' page cache. Threads: main loop, RCU, up to 64 for the disks (util/thread-pool.c). */
 static const struct cgroup_needs needs_tcg = { .memory_bytes = 128 << 20, .threads = 72 };
 static const struct cgroup_needs needs_kvm = { .memory_bytes = 64 << 20, .threads = 72 };
 

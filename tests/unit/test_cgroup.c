@@ -556,6 +556,20 @@ static void test_adoption(void **state)
 	assert_int_not_equal(access(tree_at("/stoker/acme"), F_OK), 0);
 }
 
+static void test_no_vm_is_left(void **state)
+{
+	(void)state;
+	open_parent();
+	cgroup_leaf_free(make("acme", "stk7", 1));
+	assert_int_equal(mkdir(tree_at("/stoker/_supervisor"), 0755), 0);
+	cgroup_clear(cgroup); /* somebody else's groups: it stays */
+	assert_int_not_equal(access(tree_at("/stoker/acme"), F_OK), 0);
+	assert_int_equal(access(tree_at("/stoker"), F_OK), 0);
+	assert_int_equal(rmdir(tree_at("/stoker/_supervisor")), 0);
+	cgroup_clear(cgroup);
+	assert_int_not_equal(access(tree_at("/stoker"), F_OK), 0);
+}
+
 /* Started without limits, or by a daemon that had none. */
 static void test_adoption_without_a_leaf(void **state)
 {
@@ -601,6 +615,7 @@ int main(void)
 		TEST(test_disks),
 		TEST(test_blame),
 		TEST(test_adoption),
+		TEST(test_no_vm_is_left),
 		TEST(test_adoption_without_a_leaf),
 	};
 
