@@ -182,7 +182,7 @@ void check_cgroup(const struct host *host, struct findings *found)
 
 	if (host_read(host, "/sys/fs/cgroup/cgroup.controllers", &controllers) < 0) {
 		find(found, GRADE_WARN, "boot with systemd.unified_cgroup_hierarchy=1",
-		     "no unified hierarchy (version 2) at /sys/fs/cgroup");
+		     "no unified hierarchy (version 2) at /sys/fs/cgroup: VMs run without limits");
 		return;
 	}
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
