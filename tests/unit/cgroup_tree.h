@@ -184,6 +184,7 @@ int __wrap_rmdir(const char *path)
 
 		unlink(file);
 	}
+	free(procs);
 	procs = xasprintf("%s/cgroup.controllers", path);
 	unlink(procs);
 	return __real_rmdir(path);
