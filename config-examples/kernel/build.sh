@@ -10,7 +10,7 @@
 # an option in them that the kernel does not take ends the build. DIRECTORY/src is the source,
 # unpacked once per version of its package; later builds compile what changed. JOBS: how many
 # compilers run at once. LINUX_SOURCE: the package with the source, if not the one that the package
-# linux-source depends on.
+# linux-source depends on. The fragments name options as Linux 6.1 does.
 set -eu
 
 # The kernel's build is no part of the one that may have called this.
@@ -48,6 +48,8 @@ source=${LINUX_SOURCE:-$(dpkg-query -W -f '${Depends}' linux-source |
 # The package's version names the tree, so that a security update is unpacked anew.
 mkdir -p "$out/$arch"
 out=$(cd "$out" && pwd)
+exec 9>"$out/lock" # one build at a time: they share the source, and each takes all processors
+flock 9
 tree=$out/src/$source-$(dpkg-query -W -f '${Version}' "$source")
 if [ ! -e "$tree/Makefile" ]; then
 	echo "  UNPACK   $source"
@@ -67,8 +69,8 @@ kernel_make() {
 		KBUILD_BUILD_USER=stoker KBUILD_BUILD_HOST=stoker "$@"
 }
 
-cat "$here/common.config" "$here/$arch.config" >"$build/fragment"
-# An unchanged configuration keeps its time stamp, and the build what it compiled.
+# An unchanged configuration of the same source keeps its time stamp, and the build what it compiled.
+{ echo "# $tree" && cat "$here/common.config" "$here/$arch.config"; } >"$build/fragment"
 if ! cmp -s "$build/fragment" "$build/fragment.done"; then
 	echo "  CONFIG   $arch"
 	rm -f "$build/fragment.done"
