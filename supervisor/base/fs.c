@@ -75,7 +75,7 @@ int fs_write_value(const char *path, const char *value, struct error *err)
 	return 0;
 }
 
-static int sync_directory_of(const char *path, struct error *err)
+int fs_sync_directory_of(const char *path, struct error *err)
 {
 	_cleanup_free_ char *copy = xstrdup(path);
 	const char *directory = dirname(copy);
@@ -115,7 +115,7 @@ int fs_write_atomic(const char *path, const void *bytes, size_t length, mode_t m
 		unlink(temporary);
 		return -1;
 	}
-	return sync_directory_of(path, err);
+	return fs_sync_directory_of(path, err);
 }
 
 static int make_one(const char *path, mode_t mode, struct error *err)

@@ -26,6 +26,9 @@ int fs_write_value(const char *path, const char *value, struct error *err);
 int fs_write_atomic(const char *path, const void *bytes, size_t length, mode_t mode,
 		    struct error *err);
 
+/* Makes a name that appeared, moved or went safe from a crash: syncs the directory it is in. */
+int fs_sync_directory_of(const char *path, struct error *err);
+
 /* Creates the directory and its parents (mode for the last one, 0755 for parents). An existing
  * directory is left as it is; anything else in the way is an error. */
 int fs_mkdir_p(const char *path, mode_t mode, struct error *err);

@@ -23,14 +23,17 @@ struct ctl {
 	size_t arg_count;
 	bool is_json;
 	bool is_following;
+	bool is_dry_run;
+	const char *output_path; /* NULL: none was given, as of the next */
+	const char *platform;
 	uint64_t lines;
 	uint64_t timeout_ms;
 };
 
 typedef int ctl_command_fn(const struct ctl *ctl);
 
-ctl_command_fn ctl_check, ctl_doctor, ctl_events, ctl_guard, ctl_logs, ctl_pause, ctl_plan,
-	ctl_reload, ctl_restart, ctl_resume, ctl_status, ctl_version;
+ctl_command_fn ctl_check, ctl_doctor, ctl_events, ctl_guard, ctl_image_pull, ctl_logs, ctl_pause,
+	ctl_plan, ctl_reload, ctl_restart, ctl_resume, ctl_status, ctl_version;
 
 /* Prints "stokerctl: MESSAGE" on stderr; returns EXIT_REFUSED. */
 int ctl_fail(const struct error *err);

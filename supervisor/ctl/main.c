@@ -19,6 +19,9 @@ enum {
 	OPTION_FOLLOW = 4,
 	OPTION_LINES = 8,
 	OPTION_TIMEOUT = 16,
+	OPTION_OUTPUT = 32,
+	OPTION_PLATFORM = 64,
+	OPTION_DRY_RUN = 128,
 };
 
 static const struct command {
@@ -27,6 +30,7 @@ static const struct command {
 	unsigned options;
 	size_t min_args, max_args;
 	const char *usage, *help;
+	const char *argument; /* what it needs; NULL: the name of a VM */
 } commands[] = {
 	{ "check", ctl_check, 0, 0, 1000, "check [FILE...]",
 	  "read the manifests and list all that is wrong (needs no daemon)" },
@@ -44,6 +48,9 @@ static const struct command {
 	{ "resume", ctl_resume, 0, 1, 1, "resume VM", "let a paused VM go on" },
 	{ "events", ctl_events, OPTION_FOLLOW, 0, 0, "events [-f]",
 	  "show what happened to instances" },
+	{ "image pull", ctl_image_pull, OPTION_OUTPUT | OPTION_PLATFORM, 1, 1,
+	  "image pull -o FILE [--platform OS/ARCH] REF",
+	  "write the squashfs that an image becomes (needs no daemon)", "the name of an image" },
 	{ "doctor", ctl_doctor, OPTION_JSON, 0, 0, "doctor [--json]",
 	  "examine this host, and say what to do about it (needs no daemon)" },
 	{ "version", ctl_version, 0, 0, 0, "version",
@@ -67,6 +74,9 @@ static const struct option {
 	{ 'n', "lines", OPTION_LINES, "LINES", "logs: the last LINES, 0 for all (default 100)" },
 	{ 't', "timeout", OPTION_TIMEOUT, "SECONDS",
 	  "reload: wait so long, 0 not at all (default 300)" },
+	{ 'o', "output", OPTION_OUTPUT, "FILE", "image pull: write the squashfs here" },
+	{ 0, "platform", OPTION_PLATFORM, "OS/ARCH",
+	  "image pull: not this host's, as in linux/arm64" },
 };
 
 enum { COMMAND_TABLE_COUNT = sizeof(commands) / sizeof(commands[0]) };
@@ -76,6 +86,7 @@ enum { OPTION_TABLE_COUNT = sizeof(options) / sizeof(options[0]) };
 struct line {
 	struct ctl ctl;
 	const struct command *command;
+	const char *group; /* the first word of commands that have two */
 	const char **args; /* owned; ctl.args points to it */
 	unsigned seen;	   /* bits of the options that were given */
 	bool wants_help;
@@ -207,6 +218,12 @@ static int set_option(struct line *line, const struct option *option, const char
 		ctl->is_json = true;
 	else if (option->bit == OPTION_FOLLOW)
 		ctl->is_following = true;
+	else if (option->bit == OPTION_OUTPUT)
+		ctl->output_path = value;
+	else if (option->bit == OPTION_PLATFORM)
+		ctl->platform = value;
+	else if (option->bit == OPTION_DRY_RUN)
+		ctl->is_dry_run = true;
 	else if (option->letter == 'c')
 		ctl->settings_path = value;
 	else if (option->letter == 's')
@@ -247,18 +264,30 @@ static int take_word(struct line *line, char **argv, int *i)
 	return fail_option(argv[*i]);
 }
 
+/* A letter may stand for two options: then the one that the command takes. */
+static const struct option *find_letter(const struct line *line, char letter)
+{
+	const struct option *found = NULL;
+
+	for (size_t i = 0; i < OPTION_TABLE_COUNT; i++) {
+		if (options[i].letter != letter)
+			continue;
+		if (!found || (line->command && (line->command->options & options[i].bit)))
+			found = &options[i];
+	}
+	return found;
+}
+
 /* "-f", "-n5", "-fn5": letters without a value may stand together. */
 static int take_letters(struct line *line, char **argv, int *i)
 {
 	const char *text = argv[*i];
 
 	for (const char *at = text + 1; *at; at++) {
-		const struct option *option = options;
+		const struct option *option = find_letter(line, *at);
 		int result;
 
-		while (option < options + OPTION_TABLE_COUNT && option->letter != *at)
-			option++;
-		if (option == options + OPTION_TABLE_COUNT)
+		if (!option)
 			return fail_option(text);
 		result = take_option(line, option, option->value && at[1] ? at + 1 : NULL, argv, i);
 		if (result != EXIT_DONE || option->value)
@@ -269,14 +298,23 @@ static int take_letters(struct line *line, char **argv, int *i)
 
 static int take_plain(struct line *line, const char *text)
 {
+	_cleanup_free_ char *name = NULL;
+	size_t length;
+
 	if (line->command) {
 		line->args[line->ctl.arg_count++] = text;
 		return EXIT_DONE;
 	}
-	for (size_t i = 0; i < COMMAND_TABLE_COUNT; i++)
-		if (strcmp(commands[i].name, text) == 0)
+	name = line->group ? xasprintf("%s %s", line->group, text) : xstrdup(text);
+	length = strlen(name);
+	for (size_t i = 0; i < COMMAND_TABLE_COUNT; i++) {
+		if (strcmp(commands[i].name, name) == 0)
 			line->command = &commands[i];
-	return line->command ? EXIT_DONE : fail_command(text);
+		else if (strncmp(commands[i].name, name, length) == 0 &&
+			 commands[i].name[length] == ' ')
+			line->group = text;
+	}
+	return line->command || line->group == text ? EXIT_DONE : fail_command(name);
 }
 
 static int parse(struct line *line, int argc, char **argv)
@@ -316,7 +354,8 @@ static int check_usage(const struct line *line)
 			return fail_usage(&err);
 		}
 	if (line->ctl.arg_count < command->min_args) {
-		error_set(&err, "'%s' needs the name of a VM (usage: stokerctl %s)", command->name,
+		error_set(&err, "'%s' needs %s (usage: stokerctl %s)", command->name,
+			  command->argument ? command->argument : "the name of a VM",
 			  command->usage);
 		return fail_usage(&err);
 	}
@@ -328,11 +367,21 @@ static int check_usage(const struct line *line)
 	return EXIT_DONE;
 }
 
+static void print_usage(FILE *out, const struct command *command)
+{
+	enum { USAGE_WIDTH = 28 };
+
+	if (strlen(command->usage) > USAGE_WIDTH)
+		fprintf(out, "  %s\n  %-*s %s\n", command->usage, USAGE_WIDTH, "", command->help);
+	else
+		fprintf(out, "  %-*s %s\n", USAGE_WIDTH, command->usage, command->help);
+}
+
 static void print_help(FILE *out)
 {
 	fputs("usage: stokerctl [-c FILE] [-s PATH] COMMAND ...\n\n", out);
 	for (size_t i = 0; i < COMMAND_TABLE_COUNT; i++)
-		fprintf(out, "  %-28s %s\n", commands[i].usage, commands[i].help);
+		print_usage(out, &commands[i]);
 	fputc('\n', out);
 	for (size_t i = 0; i < OPTION_TABLE_COUNT; i++) {
 		const struct option *option = &options[i];
@@ -347,6 +396,22 @@ static void print_help(FILE *out)
 	fputs("\nVM is TENANT/VM, or TENANT/VM.N for replica N. See stokerctl(8).\n", out);
 }
 
+/* "image" alone: says what may follow. */
+static int fail_group(const char *group)
+{
+	_cleanup_strbuf_ struct strbuf words = { 0 };
+	size_t length = strlen(group);
+	struct error err;
+
+	for (size_t i = 0; i < COMMAND_TABLE_COUNT; i++)
+		if (strncmp(commands[i].name, group, length) == 0 &&
+		    commands[i].name[length] == ' ')
+			strbuf_printf(&words, "%s%s", words.length ? ", " : "",
+				      commands[i].name + length + 1);
+	error_set(&err, "'%s' needs one of: %s", group, strbuf_text(&words));
+	return fail_usage(&err);
+}
+
 static int run(const struct line *line)
 {
 	int result = check_usage(line);
@@ -359,7 +424,9 @@ int main(int argc, char **argv)
 	struct line line = { 0 };
 	int result = parse(&line, argc, argv);
 
-	if (result == EXIT_DONE && !line.command && !line.wants_help) {
+	if (result == EXIT_DONE && line.group && !line.command && !line.wants_help) {
+		result = fail_group(line.group);
+	} else if (result == EXIT_DONE && !line.command && !line.wants_help) {
 		print_help(stderr);
 		result = EXIT_USAGE;
 	} else if (result == EXIT_DONE && (line.wants_help || !line.command->run)) {

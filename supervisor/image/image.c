@@ -185,6 +185,17 @@ int image_store_open(struct loop *loop, const struct settings *settings, struct 
 	return 0;
 }
 
+int image_store_set_platform(struct image_store *store, const char *platform, struct error *err)
+{
+	struct oci_platform parsed;
+
+	if (platform && oci_platform_parse(platform, &parsed, err) < 0)
+		return -1;
+	free(store->platform);
+	store->platform = xstrdup(platform);
+	return 0;
+}
+
 struct image_store *image_store_close(struct image_store *store)
 {
 	if (!store)
@@ -199,6 +210,7 @@ struct image_store *image_store_close(struct image_store *store)
 	store_close(&store->disk);
 	strv_reset(&store->spent);
 	free(store->program);
+	free(store->platform);
 	free(store);
 	return NULL;
 }

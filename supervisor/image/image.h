@@ -43,6 +43,10 @@ int image_store_open(struct loop *loop, const struct settings *settings, struct 
 		     struct error *err);
 struct image_store *image_store_close(struct image_store *store); /* cancels all requests */
 
+/* Images for another platform, "os/arch[/variant]", than this host's; NULL: this host's. Before the
+ * first request. */
+int image_store_set_platform(struct image_store *store, const char *platform, struct error *err);
+
 /* Asks for an image. Requests for one reference under one policy share one job. Images of this host
  * are looked at anew whatever the policy: only PULL_NEVER takes what is here. */
 struct image_request *image_request(struct image_store *store, const char *reference,

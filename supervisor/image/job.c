@@ -212,6 +212,10 @@ static int start_fetch(struct job *job, struct error *err)
 	strv_add(&arguments, "fetch");
 	strv_add(&arguments, "--cache-fd");
 	strv_addf(&arguments, "%d", CACHE_FD);
+	if (store->platform) {
+		strv_add(&arguments, "--platform");
+		strv_add(&arguments, store->platform);
+	}
 	strv_add(&arguments, "--retries");
 	strv_addf(&arguments, "%u", store->settings->fetch_retries);
 	STRV_EACH (host, &store->settings->insecure_registries) {

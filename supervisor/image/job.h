@@ -50,6 +50,7 @@ struct image_store {
 	struct loop *loop;		 /* borrowed */
 	const struct settings *settings; /* borrowed */
 	char *program;
+	char *platform; /* NULL: the fetcher's own */
 	struct store disk;
 	struct job *jobs; /* in order of arrival */
 	struct watch *soon;

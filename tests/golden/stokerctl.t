@@ -321,6 +321,11 @@ check_usage(['plan', '-f'], 2, "stokerctl: 'plan' takes no --follow (usage: stok
 check_usage(['doctor', 'web'], 2, "stokerctl: 'doctor' does not know what to do with 'web' "
 	. "(usage: stokerctl doctor [--json])\n$try");
 check_usage(['status', '--json=yes'], 2, "stokerctl: --json takes no value\n$try");
+check_usage(['image'], 2, "stokerctl: 'image' needs one of: pull\n$try");
+check_usage(['image', 'pul', 'x'], 2,
+	"stokerctl: unknown command 'image pul' (did you mean 'image pull'?)\n$try");
+check_usage(['image', 'pull'], 2, "stokerctl: 'image pull' needs the name of an image (usage: "
+	. "stokerctl image pull -o FILE [--platform OS/ARCH] REF)\n$try");
 check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do with '-f' "
 	. "(usage: stokerctl plan)\n$try");
 
@@ -330,8 +335,9 @@ check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do
 	is($err, '', 'help: nothing on standard error');
 	is_deeply([grep { length > 100 } split(/\n/, $out)], [], 'help fits the screen');
 	# Every command of the program is in the manual, and the other way round.
-	my @commands = sort $out =~ m/^  ([a-z]+) .*$/mg;
-	my %documented = map { $_ => 1 } slurp("$tree/man/stokerctl.8") =~ m/^\.It Cm ([a-z]+)/mg;
+	my @commands = sort $out =~ m/^  (image [a-z]+|[a-z]+)\b.*$/mg;
+	my %documented = map { $_ => 1 }
+		slurp("$tree/man/stokerctl.8") =~ m/^\.It Cm (image [a-z]+|[a-z]+)/mg;
 	is_deeply(\@commands, [sort keys %documented], 'stokerctl(8) has exactly these commands');
 	($code, $out, $err) = run();
 	is($code, 2, 'no command is wrong usage');

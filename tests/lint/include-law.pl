@@ -36,7 +36,7 @@ my %sees = (
 	instance => [@parts],
 	control  => [@parts, 'instance'],
 	daemon   => [@parts, qw(instance control)],
-	ctl      => [qw(base model loop host config plan control/protocol.h)],
+	ctl      => [qw(base model loop host config plan control/protocol.h image/image.h image/pull.h)],
 
 	# Programs of their own: they share with supervisor/ only what rule 2 lists.
 	'guest-init' => [],

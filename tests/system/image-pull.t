@@ -1,0 +1,122 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# stokerctl image pull -o: an image into a file, without a daemon. The file is the old one or the new
+# one, whatever happens; what a killed pull leaves is used by the next, and then is gone.
+cd "$(dirname "$0")/../.." || exit 1
+[ "$(id -u)" -eq 0 ] || { echo "1..0 # SKIP needs root"; exit 0; }
+. tests/lib.sh
+. tests/tap.sh
+
+work=$(mktemp -d /tmp/stoker-pull.XXXXXX)
+chmod 755 "$work"
+trap 'chattr -i "$work"/out/* 2>/dev/null; rm -rf "$work"' EXIT
+mkdir "$work/out" "$work/libexec"
+ln -s "$STOKER_BUILD/stoker-image" "$work/libexec/"
+cat >"$work/stoker.ini" <<EOF
+[paths]
+libexec_dir = $work/libexec
+[daemon]
+uid_base = 860000
+EOF
+file=$work/out/app.sqfs part=$work/out/.app.sqfs.part
+pull() { "$STOKER_BUILD/stokerctl" -c "$work/stoker.ini" image pull "$@"; }
+said() { "$@" 2>&1; }
+errors() { "$@" 2>&1 | grep "^stokerctl: "; }
+content() { ls -A "$work/out" | tr '\n' ' '; }
+
+busybox_root "$work/root"
+head -c 3000000 /dev/urandom >"$work/root/noise"
+oci_image "$work/layout" "$work/root" '{"Entrypoint":["/bin/sh"]}'
+chmod -R a+rX "$work/layout"
+manifest=$(sed -n 's/.*"digest":"\([^"]*\)".*/\1/p' "$work/layout/index.json")
+
+# --- it is made ----------------------------------------------------------------------------------
+
+like "pulled, and said so" "$(pull -o "$file" "oci:$work/layout" 2>/dev/null)" "$file  $manifest  "
+is "the file and nothing else" "$(content)" "app.sqfs "
+is "it is root's, and all may read it" "$(stat -c '%U %a' "$file")" "root 644"
+like "it is the image" "$(unsquashfs -l "$file")" "squashfs-root/bin/busybox"
+first=$(sha256sum <"$file")
+like "progress is told in lines" "$(said pull -o "$work/out/again" "oci:$work/layout")" "resolve"
+is "the same bytes again" "$(sha256sum <"$work/out/again")" "$first"
+rm "$work/out/again"
+(cd "$work/out" && pull -o here "oci:$work/layout" >/dev/null 2>&1)
+is "a name without a directory" "$(content)" "app.sqfs here "
+rm "$work/out/here"
+
+# --- it is not -----------------------------------------------------------------------------------
+
+is "no such image" "$(errors pull -o "$file" "oci:$work/layout:v9")" \
+	"stokerctl: no image named 'v9' in the index"
+is "the old file is as it was" "$(sha256sum <"$file")" "$first"
+is "and alone" "$(content)" "app.sqfs "
+is "another platform" "$(errors pull -o "$file" --platform linux/s390x "oci:$work/layout")" \
+	"stokerctl: config: the image is for linux/$(dpkg --print-architecture), not for linux/s390x"
+is "no platform at all" "$(errors pull -o "$file" --platform linux "oci:$work/layout")" \
+	"stokerctl: 'linux' is not a platform (write linux/amd64)"
+is "a directory in the way" "$(errors pull -o "$work/out" "oci:$work/layout")" \
+	"stokerctl: $work/out: is there, and not a plain file (name another)"
+ln -s /nowhere "$work/out/link"
+is "a symbolic link in the way" "$(errors pull -o "$work/out/link" "oci:$work/layout")" \
+	"stokerctl: $work/out/link: is there, and not a plain file (name another)"
+rm "$work/out/link"
+is "no directory for it" "$(errors pull -o "$work/none/x" "oci:$work/layout")" \
+	"stokerctl: $work/none/.x.part: cannot create: No such file or directory"
+mkdir -m 700 "$part"
+chown 12345 "$part"
+is "a stranger's directory in the way" "$(errors pull -o "$file" "oci:$work/layout")" \
+	"stokerctl: $part: belongs to somebody else (remove it)"
+is "it is left alone" "$(stat -c %u "$part")" 12345
+rmdir "$part"
+ln -s /tmp "$part"
+like "a symbolic link there is not followed" "$(errors pull -o "$file" "oci:$work/layout")" \
+	"stokerctl: $part: cannot open: "
+rm "$part"
+like "only root" "$(errors setpriv --reuid=12345 --clear-groups "$STOKER_BUILD/stokerctl" \
+	-c "$work/stoker.ini" image pull -o /tmp/x "oci:$work/layout")" "only root can: "
+is "nothing is left of all that" "$(content)" "app.sqfs "
+
+# --- it is killed --------------------------------------------------------------------------------
+
+head -c 60000000 /dev/urandom >"$work/root/noise"
+rm -r "$work/layout"
+oci_image "$work/layout" "$work/root" '{"Entrypoint":["/bin/sh"]}'
+chmod -R a+rX "$work/layout"
+layer=$(find "$work/layout/blobs" -size +10000k -printf '%f')
+
+# start_pull: in the background, as the process $pull.
+start_pull() {
+	"$STOKER_BUILD/stokerctl" -c "$work/stoker.ini" image pull -o "$file" "oci:$work/layout" \
+		>"$work/log" 2>&1 &
+	pull=$!
+}
+builds() { [ -e "$part/images/blobs/sha256/$layer" ]; }
+
+start_pull
+ok "its layer is there" wait_for 60 builds
+is "a second pull waits for nobody" "$(errors pull -o "$file" "oci:$work/layout")" \
+	"stokerctl: $part: another pull is at work on this file"
+kill -KILL "$pull"
+wait "$pull" 2>/dev/null
+is "the old file is as it was" "$(sha256sum <"$file")" "$first"
+before=$(stat -c '%i %Y' "$part/images/blobs/sha256/$layer")
+no_workers() { ! ps -o pid= -u 860000,860001 | grep -q .; }
+ok "its workers went with it" wait_for 60 no_workers
+start_pull
+again() { builds && [ -n "$(find "$part/images/tmp" -name '*.sqfs' 2>/dev/null)" ]; }
+ok "the next one builds" wait_for 60 again
+is "from the layer that was there" "$(stat -c '%i %Y' "$part/images/blobs/sha256/$layer")" "$before"
+wait "$pull"
+is "and ends well" "$?" 0
+not_ok "with another file" test "$(sha256sum <"$file")" = "$first"
+is "nothing is left" "$(content)" "app.sqfs "
+
+start_pull
+ok "once more" wait_for 60 builds
+kill -TERM "$pull"
+wait "$pull"
+is "interrupted: exit code" "$?" 1
+like "it says so" "$(cat "$work/log")" "stokerctl: interrupted: nothing was written"
+is "nothing is left" "$(content)" "app.sqfs "
+
+done_testing
