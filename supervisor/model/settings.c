@@ -3,6 +3,7 @@
 #include "model/settings.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -20,6 +21,7 @@ void settings_defaults(struct settings *ret)
 		.uid_base = 900000,
 		.uid_count = 65536,
 		.fetch_retries = 3,
+		.stall_timeout_ms = 30000,
 		.jobs = 0,
 		.default_vmm = xstrdup("auto"),
 		.default_kernel = xstrdup("auto"),
@@ -48,6 +50,15 @@ void settings_reset(struct settings *settings)
 	free(settings->bpf_dir);
 	free(settings->libexec_dir);
 	strv_reset(&settings->insecure_registries);
+	free(settings->credentials_path);
+	free(settings->credential_helpers_dir);
+	for (size_t i = 0; i < settings->registry_count; i++) {
+		free(settings->registries[i].host);
+		strv_reset(&settings->registries[i].mirrors);
+		free(settings->registries[i].ca_path);
+		free(settings->registries[i].token_server);
+	}
+	free(settings->registries);
 	free(settings->default_vmm);
 	free(settings->default_kernel);
 	free(settings->qemu_path);
@@ -55,4 +66,12 @@ void settings_reset(struct settings *settings)
 	free(settings->jailer_path);
 	free(settings->cgroup_parent);
 	*settings = (struct settings){ 0 };
+}
+
+const struct registry_settings *settings_registry(const struct settings *settings, const char *host)
+{
+	for (size_t i = 0; i < settings->registry_count; i++)
+		if (strcmp(settings->registries[i].host, host) == 0)
+			return &settings->registries[i];
+	return NULL;
 }

@@ -5,10 +5,19 @@
 #define STOKER_MODEL_SETTINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/strv.h"
+
+/* [registry HOST]: one registry, mirror, or host to which they send us. All is owned. */
+struct registry_settings {
+	char *host;	     /* as in references: "docker.io", "localhost:5000" */
+	struct strv mirrors; /* mirrors = host[:port][/path] ...: asked first, in this order */
+	char *ca_path;	     /* ca = /path: PEM; only these authorities are believed; or NULL */
+	char *token_server;  /* token_server = host[:port]: may see the credential; or NULL */
+};
 
 /* Each field is "[section] key" of stoker.ini(5), which states defaults and limits. Paths are
  * absolute. All strings are owned. */
@@ -32,7 +41,15 @@ struct settings {
 	/* [image] */
 	struct strv insecure_registries; /* insecure_registries = host[:port] ...: plain HTTP */
 	uint32_t fetch_retries;		 /* retries = 3: per blob */
-	uint32_t jobs;			 /* jobs = 0: compression threads; 0 = one per CPU */
+	uint64_t stall_timeout_ms;	 /* stall_timeout = 30s: below 1 KiB/s for so long */
+	bool foreign_layers;		 /* foreign_layers = no: may come from their own URLs */
+	char *credentials_path; /* credentials = /path: as `docker login` writes it; or NULL */
+	char *credential_helpers_dir; /* credential_helpers = /path: or NULL: none is run */
+	uint32_t jobs;		      /* jobs = 0: compression threads; 0 = one per CPU */
+
+	/* [registry HOST] */
+	struct registry_settings *registries; /* owned */
+	size_t registry_count;
 
 	/* [vm] */
 	char *default_vmm;	   /* vmm = auto|firecracker|qemu */
@@ -59,5 +76,9 @@ struct settings {
 /* The documented defaults. The caller releases them with settings_reset. */
 void settings_defaults(struct settings *ret);
 void settings_reset(struct settings *settings);
+
+/* What is said of a registry; NULL: nothing. */
+const struct registry_settings *settings_registry(const struct settings *settings,
+						  const char *host);
 
 #endif

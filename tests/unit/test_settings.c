@@ -46,23 +46,31 @@ static void refused_as(const char *text, const char *expected)
 
 static void test_all_keys(void **state)
 {
-	static const char text[] = "\xef\xbb\xbf# everything\n"
-				   "[paths]\n"
-				   "fleet_dir = /a/fleet.d\nstate_dir=/a/state\n"
-				   "run_dir: /a/run\r\n  log_dir = /a/log ; where logs go\n"
-				   "bpf_dir = /a/bpf\nlibexec_dir = /a/libexec\n"
-				   "[daemon]\nlog_level = debug\nuid_base = 500000\n"
-				   "uid_count = 1000\n"
-				   "[host]\nrequire = kvm  smt uids\n"
-				   "[image] ; of images\n"
-				   "insecure_registries = localhost:5000 registry.test\n"
-				   "retries = 0\njobs = 4\n"
-				   "[vm]\nvmm = qemu\nkernel = /boot/k\nqemu = /a/qemu\n"
-				   "boot_timeout = 1m\nrestart_delay_min = 1ms\n"
-				   "restart_delay_max = 5s\nrestart_reset_after = 10s\n"
-				   "[cgroup]\nparent = /a/group\n"
-				   "[log]\nfile_size = 1MiB\nfiles = 2\nrate = 64KiB";
+	static const char text[] =
+		"\xef\xbb\xbf# everything\n"
+		"[paths]\n"
+		"fleet_dir = /a/fleet.d\nstate_dir=/a/state\n"
+		"run_dir: /a/run\r\n  log_dir = /a/log ; where logs go\n"
+		"bpf_dir = /a/bpf\nlibexec_dir = /a/libexec\n"
+		"[daemon]\nlog_level = debug\nuid_base = 500000\n"
+		"uid_count = 1000\n"
+		"[host]\nrequire = kvm  smt uids\n"
+		"[image] ; of images\n"
+		"insecure_registries = localhost:5000 registry.test\n"
+		"retries = 0\njobs = 4\nstall_timeout = 2s\n"
+		"foreign_layers = yes\ncredentials = /a/auth.json\n"
+		"credential_helpers = /a/helpers\n"
+		"[registry docker.io]\nmirrors = localhost:5000 m.test/hub/x\n"
+		"ca = /a/ca.pem ; private\n"
+		"[registry a-name-of-more-than-fifty-bytes.registry.example.com:5000]\n"
+		"ca = /a/other.pem\ntoken_server = auth.test:5001\n"
+		"[vm]\nvmm = qemu\nkernel = /boot/k\nqemu = /a/qemu\n"
+		"boot_timeout = 1m\nrestart_delay_min = 1ms\n"
+		"restart_delay_max = 5s\nrestart_reset_after = 10s\n"
+		"[cgroup]\nparent = /a/group\n"
+		"[log]\nfile_size = 1MiB\nfiles = 2\nrate = 64KiB";
 	struct problems problems = { 0 };
+	const struct registry_settings *hub, *other;
 	struct settings settings;
 
 	(void)state;
@@ -83,6 +91,21 @@ static void test_all_keys(void **state)
 	assert_string_equal(settings.insecure_registries.items[1], "registry.test");
 	assert_int_equal(settings.fetch_retries, 0);
 	assert_int_equal(settings.jobs, 4);
+	assert_int_equal(settings.stall_timeout_ms, 2000);
+	assert_true(settings.foreign_layers);
+	assert_string_equal(settings.credentials_path, "/a/auth.json");
+	assert_string_equal(settings.credential_helpers_dir, "/a/helpers");
+	assert_int_equal(settings.registry_count, 2);
+	assert_null(settings_registry(&settings, "localhost:5000"));
+	hub = settings_registry(&settings, "docker.io");
+	assert_int_equal(hub->mirrors.count, 2);
+	assert_string_equal(hub->mirrors.items[1], "m.test/hub/x");
+	assert_string_equal(hub->ca_path, "/a/ca.pem");
+	assert_null(hub->token_server);
+	other = settings_registry(&settings,
+				  "a-name-of-more-than-fifty-bytes.registry.example.com:5000");
+	assert_string_equal(other->ca_path, "/a/other.pem");
+	assert_string_equal(other->token_server, "auth.test:5001");
 	assert_string_equal(settings.default_vmm, "qemu");
 	assert_string_equal(settings.default_kernel, "/boot/k");
 	assert_string_equal(settings.qemu_path, "/a/qemu");
@@ -189,6 +212,32 @@ static void test_refused(void **state)
 		{ "[image]\ninsecure_registries = https://a\n",
 		  "s.ini:2:23: insecure_registries: 'https://a' is not a registry (docker.io, "
 		  "localhost:5000)\ninsecure_registries = https://a\n                      ^\n" },
+		{ "[registry]\nca = /x\n[registry Hub]\n",
+		  "s.ini:1:2: the section 'registry' needs a host ([registry docker.io])\n"
+		  "[registry]\n ^\n"
+		  "s.ini:3:2: 'Hub' has capital letters (registries have none)\n"
+		  "[registry Hub]\n ^\n" },
+		{ "[registry a.b]\nca = /x\nca = /y\n[registry a.b]\nca = /z\nmirror = a\n",
+		  "s.ini:3:1: duplicate key 'ca' (first in line 2)\nca = /y\n^\n"
+		  "s.ini:4:2: a second section for 'a.b'\n[registry a.b]\n ^\n"
+		  "s.ini:6:1: unknown key 'mirror' (did you mean 'mirrors'?)\nmirror = a\n^\n" },
+		{ "[registry a.b]\nmirrors = a/x:1\n",
+		  "s.ini:2:11: mirrors: 'a/x:1' is not host[:port][/path]\n"
+		  "mirrors = a/x:1\n          ^\n" },
+		{ "[registry a.b]\nmirrors = http://a\n",
+		  "s.ini:2:11: mirrors: 'http:' is not a registry (docker.io, localhost:5000)\n"
+		  "mirrors = http://a\n          ^\n" },
+		{ "[registry a.b]\nmirrors = a b c d e\n",
+		  "s.ini:2:11: mirrors: 5 mirrors (at most 4)\n"
+		  "mirrors = a b c d e\n          ^\n" },
+		{ "[registry a.b]\ntoken_server = https://a\nca = ca.pem\n",
+		  "s.ini:2:16: token_server: 'https://a' is not a registry (docker.io, "
+		  "localhost:5000)\ntoken_server = https://a\n               ^\n"
+		  "s.ini:3:6: ca: 'ca.pem' is not an absolute path (begin it with '/')\n"
+		  "ca = ca.pem\n     ^\n" },
+		{ "[registrys a.b]\n",
+		  "s.ini:1:2: unknown section 'registrys a.b' (see stoker.ini(5))\n"
+		  "[registrys a.b]\n ^\n" },
 		{ "[vm]\nrestart_delay_min = 2m\n",
 		  "s.ini:2:21: restart_delay_min is larger than restart_delay_max\n"
 		  "restart_delay_min = 2m\n                    ^\n" },
