@@ -211,6 +211,15 @@ static int write_record(const struct build *build, struct error *err)
 	return 0;
 }
 
+static int write_notes(const struct build *build, struct error *err)
+{
+	const struct strbuf *notes = &build->config.notes;
+
+	if (fs_write_all(FD_LAYERS + (int)build->layer_count, notes->data, notes->length, err) < 0)
+		return error_wrap(err, "image notes");
+	return 0;
+}
+
 /* --- the two passes ----------------------------------------------------------------------------
  */
 
@@ -328,7 +337,7 @@ static int run(struct build *build, struct error *err)
 	if (read_config(build, err) < 0 || merge_layers(build, err) < 0 ||
 	    collect_wanted(build, err) < 0 || write_image(build, err) < 0)
 		return -1;
-	return write_record(build, err);
+	return write_record(build, err) < 0 ? -1 : write_notes(build, err);
 }
 
 static void build_free(struct build *build)

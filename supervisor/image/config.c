@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "guest-init/protocol.h"
 #include "image/layerstream.h"
+#include "image/notes.h"
 
 enum { USER_MAX = 256, DIRECTORY_MAX = 4095, SIGNAL_MAX = 16, ID_DIGITS_MAX = 10 };
 
@@ -215,6 +216,7 @@ static int parse_document(const json_t *document, struct image_config *ret, stru
 				 json_string_or(document, "os", ""));
 	if (parse_diff_ids(document, &ret->diff_ids, err) < 0)
 		return -1;
+	notes_make(document, &ret->notes);
 	if (is_absent(document, "config"))
 		return 0;
 	if (!json_is_object(config))
@@ -250,4 +252,5 @@ void image_config_reset(struct image_config *config)
 {
 	strv_reset(&config->diff_ids);
 	strbuf_reset(&config->record);
+	strbuf_reset(&config->notes);
 }

@@ -15,6 +15,7 @@ enum { IMAGE_CONFIG_MAX = 8 << 20 };
 struct image_config {
 	struct strv diff_ids; /* 64 hex digits each, bottom layer first */
 	struct strbuf record; /* entries of guest-init/protocol.h, for stoker-init */
+	struct strbuf notes;  /* the rest, for people: image/notes.h */
 };
 
 /* Draws the seed of the JSON library's hash tables, before /dev/urandom is out of reach. */

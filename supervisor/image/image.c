@@ -222,7 +222,7 @@ static struct job *job_new(struct image_store *store, const char *text, enum pul
 
 	job->store = store;
 	job->policy = policy;
-	job->build = (struct store_build){ .squashfs_fd = -1, .record_fd = -1 };
+	job->build = STORE_BUILD_NONE;
 	while (*last)
 		last = &(*last)->next;
 	*last = job;

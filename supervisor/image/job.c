@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "image/build.h"
 
-enum { CACHE_FD = 4, SOURCE_FD = 5, CONFIG_FD = 6, LAYER_FD = 7 };
+enum { CACHE_FD = 4, SOURCE_FD = 5, CONFIG_FD = 6, LAYER_FD = 7, OUTPUTS = 3 };
 
 void job_fail(struct job *job, const struct error *err, bool retry)
 {
@@ -49,12 +49,14 @@ static void on_build_ended(void *data, const struct error *err, bool retry)
 		job_fail(job, err, retry);
 		return;
 	}
-	if (store_publish(&store->disk, &job->build, job->facts.id, &why) < 0) {
+	if (store_write_facts(&store->disk, job->facts.id, job->facts.config, job->facts.layers,
+			      job->facts.layer_count, &why) < 0 ||
+	    store_publish(&store->disk, &job->build, job->facts.id, &why) < 0) {
 		store_abandon(&job->build);
 		job_fail(job, &why, why.number == ENOSPC || why.number == EDQUOT);
 		return;
 	}
-	/* Both names have moved: nothing is left to remove but the descriptors. */
+	/* All names have moved: nothing is left but the descriptors. */
 	store_abandon(&job->build);
 	image = store_find(&store->disk, job->facts.id, job->facts.manifest);
 	if (!image) {
@@ -90,7 +92,7 @@ static void add_build_arguments(const struct job *job, struct strv *arguments)
 	}
 }
 
-/* fds[0] and [1] are the outputs; the blobs after them are opened here and belong to the caller. */
+/* The first fds are the outputs; the blobs after them are opened here and belong to the caller. */
 static int open_inputs(const struct job *job, struct child_fd *fds, size_t *count,
 		       struct error *err)
 {
@@ -110,27 +112,29 @@ static int open_inputs(const struct job *job, struct child_fd *fds, size_t *coun
 
 static int start_build(struct job *job, struct error *err)
 {
-	struct child_fd fds[REPORT_LAYERS_MAX + 3];
+	struct child_fd fds[REPORT_LAYERS_MAX + 4];
 	_cleanup_strv_ struct strv arguments = { 0 };
 	struct image_store *store = job->store;
 	struct process_options options = { .program = store->program,
 					   .arguments = &arguments,
 					   .uid = store->settings->uid_base + 1,
 					   .fds = fds,
-					   .fd_count = 2,
+					   .fd_count = OUTPUTS,
 					   .fn = on_build_ended,
 					   .data = job };
 	int result;
 
 	if (store_begin(&store->disk, &job->build, err) < 0)
 		return -1;
-	fds[0] = (struct child_fd){ job->build.squashfs_fd, 4 };
-	fds[1] = (struct child_fd){ job->build.record_fd, 5 };
+	fds[0] = (struct child_fd){ job->build.fds[STORE_SQUASHFS], 4 };
+	fds[1] = (struct child_fd){ job->build.fds[STORE_RECORD], 5 };
+	fds[2] = (struct child_fd){ job->build.fds[STORE_NOTES],
+				    LAYER_FD + (int)job->facts.layer_count };
 	add_build_arguments(job, &arguments);
 	result = open_inputs(job, fds, &options.fd_count, err);
 	if (result == 0)
 		result = process_start(store->loop, &options, &job->process, err);
-	for (size_t i = 2; i < options.fd_count; i++)
+	for (size_t i = OUTPUTS; i < options.fd_count; i++)
 		close(fds[i].fd);
 	return result;
 }

@@ -93,19 +93,20 @@ void store_collect_blobs(const struct store *store)
 
 /* --- images ---------------------------------------------------------------------------------- */
 
+static const char *const type_names[] = {
+	[LAYER_TAR] = "tar", [LAYER_GZIP] = "gzip", [LAYER_ZSTD] = "zstd"
+};
+
 void store_image_id(const char *config_digest, const struct oci_descriptor *layers, size_t count,
 		    char ret[STORE_ID_SIZE])
 {
-	static const char *const types[] = {
-		[LAYER_TAR] = "tar", [LAYER_GZIP] = "gzip", [LAYER_ZSTD] = "zstd"
-	};
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	char digest[OCI_DIGEST_SIZE];
 
 	strbuf_printf(&text, "flattener %d zstd %d\nconfig %s\n", BUILD_VERSION, BUILD_LEVEL,
 		      config_digest);
 	for (size_t i = 0; i < count; i++)
-		strbuf_printf(&text, "layer %s %s\n", types[layers[i].layer_type],
+		strbuf_printf(&text, "layer %s %s\n", type_names[layers[i].layer_type],
 			      layers[i].digest);
 	sha256_digest(text.data, text.length, digest);
 	memcpy(ret, digest + strlen("sha256:"), STORE_ID_SIZE);
@@ -246,20 +247,26 @@ static int create(const char *path, struct error *err)
 	return fd;
 }
 
+/* In the order in which they are published. */
+static const char *const suffixes[STORE_PARTS] = {
+	[STORE_NOTES] = "notes",
+	[STORE_RECORD] = "record",
+	[STORE_SQUASHFS] = "sqfs",
+};
+
 int store_begin(const struct store *store, struct store_build *ret, struct error *err)
 {
 	static unsigned serial;
-	struct store_build build = { .squashfs_fd = -1, .record_fd = -1 };
+	struct store_build build = STORE_BUILD_NONE;
 
 	serial++;
-	build.squashfs_path = xasprintf("%s/%u.sqfs", store->tmp, serial);
-	build.record_path = xasprintf("%s/%u.record", store->tmp, serial);
-	build.squashfs_fd = create(build.squashfs_path, err);
-	if (build.squashfs_fd >= 0)
-		build.record_fd = create(build.record_path, err);
-	if (build.record_fd < 0) {
-		store_abandon(&build);
-		return -1;
+	for (size_t i = 0; i < STORE_PARTS; i++) {
+		build.paths[i] = xasprintf("%s/%u.%s", store->tmp, serial, suffixes[i]);
+		build.fds[i] = create(build.paths[i], err);
+		if (build.fds[i] < 0) {
+			store_abandon(&build);
+			return -1;
+		}
 	}
 	*ret = build;
 	return 0;
@@ -274,34 +281,54 @@ static int publish_file(int fd, const char *from, const char *to, struct error *
 	return 0;
 }
 
+/* A crash may keep any of the names, in any order: until the last sync that of the squashfs is not
+ * given, so that what is found by it is whole. */
 int store_publish(const struct store *store, struct store_build *build, const char *id,
 		  struct error *err)
 {
-	_cleanup_free_ char *squashfs = xasprintf("%s/%s.sqfs", store->squashfs, id);
-	_cleanup_free_ char *record = xasprintf("%s/%s.record", store->squashfs, id);
 	_cleanup_close_ int directory = open(store->squashfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (directory < 0)
 		return error_errno(err, errno, "%s: cannot open", store->squashfs);
-	if (publish_file(build->record_fd, build->record_path, record, err) < 0 ||
-	    publish_file(build->squashfs_fd, build->squashfs_path, squashfs, err) < 0)
-		return -1;
+	for (size_t i = 0; i < STORE_PARTS; i++) {
+		_cleanup_free_ char *to = xasprintf("%s/%s.%s", store->squashfs, id, suffixes[i]);
+
+		if (i == STORE_SQUASHFS && fsync(directory) < 0)
+			return error_errno(err, errno, "%s: cannot sync", store->squashfs);
+		if (publish_file(build->fds[i], build->paths[i], to, err) < 0)
+			return -1;
+		free(take_ptr(build->paths[i]));
+	}
 	if (fsync(directory) < 0)
 		return error_errno(err, errno, "%s: cannot sync", store->squashfs);
 	return 0;
 }
 
-static void discard(char **path, int *fd)
-{
-	if (*path)
-		unlink(*path);
-	free(take_ptr(*path));
-	if (*fd >= 0)
-		close(take_fd(fd));
-}
-
 void store_abandon(struct store_build *build)
 {
-	discard(&build->squashfs_path, &build->squashfs_fd);
-	discard(&build->record_path, &build->record_fd);
+	for (size_t i = 0; i < STORE_PARTS; i++) {
+		if (build->paths[i])
+			unlink(build->paths[i]);
+		free(take_ptr(build->paths[i]));
+		if (build->fds[i] >= 0)
+			close(take_fd(&build->fds[i]));
+	}
+}
+
+int store_write_facts(const struct store *store, const char *id, const char *config_digest,
+		      const struct oci_descriptor *layers, size_t count, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s.json", store->squashfs, id);
+	_cleanup_json_ json_t *root = json_object();
+	_cleanup_free_ char *line = NULL;
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "digest", layers[i].digest,
+						      "type", type_names[layers[i].layer_type],
+						      "size", (json_int_t)layers[i].size));
+	json_object_set_new(root, "config", json_string(config_digest));
+	json_object_set_new(root, "layers", list);
+	line = json_line(root);
+	return fs_write_atomic(path, line, strlen(line), 0444, err);
 }

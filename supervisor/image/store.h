@@ -4,7 +4,10 @@
  *
  *   blobs/sha256/HEX           manifests, configs, layers; the fetcher's uid writes here. Layers go
  *                              once their image is published: the squashfs is what counts.
- *   squashfs/ID.sqfs .record   published images, root's, 0444; the record is there before the sqfs
+ *   squashfs/ID.sqfs           published images, root's, 0444; there when all the others are
+ *            ID.record .notes  what the image says to stoker-init, and to people (image/notes.h)
+ *            ID.json           what it was made of: config, layers; the record's time says when the
+ *                              image was used last
  *   refs/SHA256-OF-REFERENCE   JSON: reference, manifest, image
  *   tmp/                       what is being built; emptied at start
  */
@@ -31,13 +34,16 @@ struct store {
 	uid_t fetch_uid;
 };
 
-/* Two files on their way into squashfs/. */
+/* What stoker-image build writes, on its way into squashfs/. */
+enum store_part { STORE_NOTES, STORE_RECORD, STORE_SQUASHFS, STORE_PARTS };
+
 struct store_build {
-	char *squashfs_path; /* owned */
-	char *record_path;   /* owned */
-	int squashfs_fd;
-	int record_fd;
+	char *paths[STORE_PARTS]; /* owned; NULL: published, or not there */
+	int fds[STORE_PARTS];	  /* owned; -1: none */
 };
+
+/* One that store_abandon may be called on. */
+#define STORE_BUILD_NONE ((struct store_build){ .fds = { -1, -1, -1 } })
 
 int store_open(const char *state_dir, uid_t fetch_uid, struct store *ret, struct error *err);
 void store_close(struct store *store);
@@ -67,5 +73,9 @@ int store_begin(const struct store *store, struct store_build *ret, struct error
 int store_publish(const struct store *store, struct store_build *build, const char *id,
 		  struct error *err);
 void store_abandon(struct store_build *build); /* whatever is left of it; twice is fine */
+
+/* What a published image was made of; to be written before it is published. */
+int store_write_facts(const struct store *store, const char *id, const char *config_digest,
+		      const struct oci_descriptor *layers, size_t count, struct error *err);
 
 #endif

@@ -140,7 +140,7 @@ my $pulled = image('127.0.0.1:5000/team/app:v1', %state);
 is(id($pulled), $id, 'the registry gives the same image');
 my ($manifest) = $pulled =~ /(sha256:[0-9a-f]{64})/;
 is(id(image("127.0.0.1:5000/team/app\@$manifest", %state)), $id, 'also by digest');
-is(files("$dir/remote/images/squashfs"), 2, 'two references, one file');
+is(files("$dir/remote/images/squashfs"), 4, 'two references, one image: its squashfs, record, notes and facts');
 my $other = 'sha256:' . 'a' x 64;
 like(image("127.0.0.1:5000/team/app\@$other", %state), qr/^error 0 registry '127\.0\.0\.1:5000': no such image: 'manifests\/\Q$other\E' \(check name and tag\)$/, 'a digest that is not there');
 like(image('127.0.0.1:5000/team/app:v2', %state), qr/^error 0 .*no such image/, 'a tag that is not there');

@@ -252,6 +252,8 @@ sub flatten {
 		spew($files[-1], $bytes);
 		push @arguments, '--layer', "$type:sha256:" . sha256_hex($bytes);
 	}
+	push @files, "$work/$name.notes";
+	spew($files[-1], '');
 	pipe my $reports, my $report_writer or die;
 	my $child = fork // die;
 	if ($child == 0) {
@@ -427,7 +429,7 @@ refused('a path out of the root', qr/^layer 1 of 1: '..\/x': '\.\.' in a path$/,
 {
 	my $zeros = 'sha256:' . '0' x 64;
 	my $out = qx{$program build --jobs 1 --level 3 --config-digest $zeros --layer tar:$zeros \\
-		3>&1 4<>/dev/null 5<>/dev/null 6</dev/null 7</dev/null};
+		3>&1 4<>/dev/null 5<>/dev/null 6</dev/null 7</dev/null 8<>/dev/null};
 	is($? >> 8, 1, 'as root: refused');
 	like($out, qr/must not run as root/, 'as root: says so');
 }

@@ -6,12 +6,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/alloc.h"
 #include "guest-init/protocol.h"
 #include "image/config.h"
+#include "image/notes.h"
 
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -128,6 +130,142 @@ static void test_bad(void **state)
 	}
 }
 
+static void test_notes(void **state)
+{
+	struct image_config config = { 0 };
+	struct error err = { 0 };
+	char *listing;
+
+	(void)state;
+	assert_int_equal(
+		parse("{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v7\","
+		      "\"created\":\"2024-02-29T23:59:59.123456789Z\",\"author\":\"A \\u001b[2J\","
+		      "\"rootfs\":{\"diff_ids\":[]},"
+		      "\"config\":{\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}},"
+		      "\"Volumes\":{\"/data\":{}},\"Labels\":{\"a\":\"b=c\",\"n\":1}},"
+		      "\"history\":[{\"created_by\":\"ADD x\"},{\"empty_layer\":true},7]}",
+		      &config, &err),
+		0);
+	listing = list_record(&config.notes);
+	assert_string_equal(listing, "128=2024-02-29T23:59:59.123456789Z 129=linux/arm/v7 "
+				     "130=A \033[2J 131=80/tcp 131=53/udp 132=/data 133=a=b=c "
+				     "134=ADD x");
+	free(listing);
+	image_config_reset(&config);
+}
+
+/* What is not as it should be is left out, and is no reason to refuse the image. */
+static void test_odd_notes(void **state)
+{
+	static const char *const dates[] = {
+		"",
+		"yesterday",
+		"2024-02-29",
+		"2024-02-29T23:59:59",
+		"2024-02-29T23:59:59.Z",
+		"2024-02-29T23:59:59.1234567890Z",
+		"2024-02-29T23:59:59+1:00",
+		"2024-02-29T23:59:59+01:00Z",
+		"\\u001b]0;x\\u0007",
+	};
+	struct image_config config = { 0 };
+	struct error err = { 0 };
+	char *listing;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++) {
+		char *text = xasprintf("{\"created\":\"%s\",\"rootfs\":{\"diff_ids\":[]}}",
+				       dates[i]);
+
+		assert_int_equal(parse(text, &config, &err), 0);
+		listing = list_record(&config.notes);
+		assert_string_equal(listing, "129=?/?");
+		free(listing);
+		free(text);
+	}
+	assert_int_equal(parse("{\"author\":[1],\"rootfs\":{\"diff_ids\":[]},\"history\":\"x\","
+			       "\"config\":{\"ExposedPorts\":[\"80\"],\"Volumes\":3,"
+			       "\"Labels\":null}}",
+			       &config, &err),
+			 0);
+	listing = list_record(&config.notes);
+	assert_string_equal(listing, "129=?/?");
+	free(listing);
+	image_config_reset(&config);
+}
+
+static void test_many_notes(void **state)
+{
+	struct strbuf text = { 0 };
+	struct image_config config = { 0 };
+	struct error err = { 0 };
+	char *listing, *longest = xcalloc(1, 9001);
+
+	(void)state;
+	memset(longest, 'x', 9000);
+	strbuf_puts(&text, "{\"rootfs\":{\"diff_ids\":[]},\"config\":{\"Labels\":{");
+	for (int i = 0; i < 200; i++)
+		strbuf_printf(&text, "%s\"label%d\":\"%s\"", i ? "," : "", i, longest);
+	strbuf_puts(&text, "}}}");
+	assert_int_equal(parse(strbuf_text(&text), &config, &err), 0);
+	assert_in_range(config.notes.length, NOTES_MAX - 2 * NOTE_MAX, NOTES_MAX);
+	listing = list_record(&config.notes);
+	assert_string_equal(listing + strlen(listing) - 11, "xxx... 135=");
+	free(listing);
+	free(longest);
+	image_config_reset(&config);
+	strbuf_reset(&text);
+}
+
+static void note_seen(void *data, uint32_t tag, const char *text, size_t length)
+{
+	struct strbuf *seen = data;
+	_cleanup_json_ json_t *shown = notes_text(text, length);
+
+	strbuf_printf(seen, "%u=%s ", tag, json_string_value(shown));
+}
+
+static void test_read_notes(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+		const char *seen, *error;
+	} cases[] = {
+		{ "", 0, "", "" },
+		{ "\x80\0\0\0\5\0\0\0a\\\0\33\xc3", 13, "128=a\\\\\\x00\\x1b\\xc3 ", "" },
+		{ "\x80\0\0\0\0\0\0\0\1\0\0\0\1\0\0\0b", 17, "128= 1=b ", "" },
+		{ "\x80\0\0\0\0\0\0", 7, "", "7 bytes after the last entry" },
+		{ "\x80\0\0\0\2\0\0\0a", 9, "", "an entry of 2 bytes, where 1 are left" },
+		{ "\x80\0\0\0\xff\xff\xff\xff"
+		  "a",
+		  9, "", "an entry of 4294967295 bytes, where 1 are left" },
+	};
+	char path[] = "/tmp/stoker-notes-XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *expected = xasprintf("%s: %s", path, cases[i].error);
+		struct strbuf seen = { 0 };
+		struct error err = { 0 };
+		int result;
+
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, cases[i].bytes, cases[i].length, 0), cases[i].length);
+		result = notes_read(path, note_seen, &seen, &err);
+		assert_string_equal(strbuf_text(&seen), cases[i].seen);
+		assert_int_equal(result, *cases[i].error ? -1 : 0);
+		if (result < 0)
+			assert_string_equal(err.text, expected);
+		strbuf_reset(&seen);
+		free(expected);
+	}
+	close(fd);
+	unlink(path);
+}
+
 static void test_sizes(void **state)
 {
 	struct image_config config = { 0 };
@@ -152,8 +290,9 @@ static void test_sizes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_record),
-		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_record),	   cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_notes),	   cmocka_unit_test(test_odd_notes),
+		cmocka_unit_test(test_many_notes), cmocka_unit_test(test_read_notes),
 		cmocka_unit_test(test_sizes),
 	};
 

@@ -138,6 +138,7 @@ static int fake_build(int argc, char **argv)
 		return 95;
 	fs_write_all(4, "squashfs", 8, &err);
 	fs_write_all(5, "record", 6, &err);
+	fs_write_all(8, "\x80\0\0\0\3\0\0\0now", 11, &err);
 	if (strstr(layer.data, "/build-slow"))
 		usleep(200000);
 	if (strstr(layer.data, "/build-killed"))
@@ -400,7 +401,7 @@ static void test_one_file(void **state)
 	}
 	for (int i = 0; i < 4; i++)
 		image_free(outcomes[i].image);
-	assert_int_equal(count_files(fixture, "squashfs"), 2);
+	assert_int_equal(count_files(fixture, "squashfs"), 4);
 	assert_int_equal(count_files(fixture, "refs"), 4);
 }
 
