@@ -59,7 +59,7 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all deps check check-unit check-system check-asan check-law check-format check-kernel \
-	bench-boot kernel fuzz demo install uninstall clean help
+	bench-boot bench-image kernel fuzz demo install uninstall clean help
 
 all: $(PROGRAMS)
 
@@ -75,6 +75,8 @@ help:
 ## check-asan    the unit and golden tests under AddressSanitizer and UBSan
 ## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root)
 ## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
+## bench-image   from a registry to a squashfs, against skopeo, umoci and two squashfs writers (root);
+##               its images are made once, in build-bench/; ROUNDS=3
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
 ## demo          a two-tenant fleet from nothing to an HTTP answer; KEEP=1 leaves it running
 ## kernel        a small guest kernel in build-kernel/ARCH; ARCH=x86_64|aarch64, default: this one's
@@ -258,6 +260,15 @@ check-kernel: all $(SYSTEM) $(BUILD)/aarch64/stoker-init $(KERNEL_x86_64) $(KERN
 
 bench-boot: all $(KERNEL_x86_64)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) tests/bench/boot.sh $(KERNEL_x86_64)
+
+# What it measures with and no test needs; the images are Debian's packages.
+BENCH_IMAGE_DEPS := skopeo umoci squashfs-tools squashfs-tools-ng docker-registry mmdebstrap \
+	busybox-static curl zstd time iproute2
+
+bench-image: all $(BUILD)/tests/store_driver
+	$(Q)tests/deps.sh $(BENCH_IMAGE_DEPS)
+	$(Q)tests/bench/image-make.sh build-bench
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) perl tests/bench/image.pl $(abspath build-bench)
 
 # --- installing --------------------------------------------------------------------------------
 

@@ -1,0 +1,201 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+#
+# image.pl CACHE: from a registry to a squashfs, by stoker's two processes and by the tools that one
+# would string together instead. The images are image-make.sh's; a docker-registry on the loopback of
+# a network namespace of its own serves them with gzip and with zstd layers. All of it in one run, the
+# ways by turns; the table shows medians. Every way ends when its image is on the disk (sync).
+# ROUNDS (3), IMAGES (debian small busybox) and CODECS (gzip zstd) may be given.
+use strict;
+use warnings;
+use File::Basename qw(dirname);
+use File::Path qw(make_path remove_tree);
+use File::Temp qw(tempdir);
+use POSIX qw(_exit);
+use Time::HiRes qw(sleep);
+
+my $cache = $ARGV[0] // die "usage: image.pl CACHE\n";
+my $build = $ENV{STOKER_BUILD} // die "STOKER_BUILD is not set\n";
+my $rounds = $ENV{ROUNDS} // 3;
+my @images = split ' ', $ENV{IMAGES} // 'debian small busybox';
+my @codecs = split ' ', $ENV{CODECS} // 'gzip zstd';
+my $jobs = qx{nproc} + 0;
+my $netns = "stoker-bench-image-$$";
+my $work = tempdir('work.XXXXXX', DIR => $cache);
+my $registry;
+
+$> == 0 or die "make bench-image needs root\n";
+$ENV{PATH} .= ':/usr/sbin:/sbin';
+chmod 0755, $work;
+
+# --- the registry -------------------------------------------------------------------------------
+
+sub run_ok {
+	my (@command) = @_;
+	system(@command) == 0 or die "failed: @command\n";
+}
+
+sub clean {
+	if ($registry) {
+		kill 'TERM', $registry;
+		waitpid $registry, 0;
+	}
+	system('ip', 'netns', 'delete', $netns) if -e "/run/netns/$netns";
+	remove_tree($work);
+}
+END { my $status = $?; clean(); $? = $status }
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+
+sub in_host {
+	return ('nsenter', "--net=/run/netns/$netns", @_);
+}
+
+sub start_registry {
+	run_ok('ip', 'netns', 'add', $netns);
+	run_ok(in_host('ip', 'link', 'set', 'lo', 'up'));
+	make_path("$cache/registry");
+	open my $config, '>', "$work/registry.yml" or die;
+	print $config "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n",
+	    "storage: {filesystem: {rootdirectory: $cache/registry}}\nhttp: {addr: 'localhost:5000'}\n";
+	close $config;
+	$registry = fork // die;
+	if ($registry == 0) {
+		open STDOUT, '>', "$cache/registry.log";
+		open STDERR, '>&', \*STDOUT;
+		exec in_host('docker-registry', 'serve', "$work/registry.yml") or _exit(99);
+	}
+	for (1 .. 100) {
+		return if system(join ' ', in_host('curl -sf -o /dev/null http://localhost:5000/v2/')) == 0;
+		sleep 0.2;
+	}
+	die "no registry: see $cache/registry.log\n";
+}
+
+sub reference {
+	my ($image, $codec) = @_;
+	return "localhost:5000/bench/$image-$codec:latest";
+}
+
+sub push_images {
+	for my $image (@images) {
+		for my $codec (@codecs) {
+			next if -e "$cache/registry/docker/registry/v2/repositories/bench/$image-$codec/"
+			    . "_manifests/tags/latest";
+			print "pushing $image with $codec layers\n";
+			run_ok(in_host('skopeo', 'copy', '-q', '--dest-tls-verify=false', '--format', 'oci',
+				$codec eq 'zstd' ? ('--dest-compress-format', 'zstd') : (),
+				"oci:$cache/$image:latest", 'docker://' . reference($image, $codec)));
+		}
+	}
+}
+
+# --- one measured run ---------------------------------------------------------------------------
+
+# umoci reads no zstd: of such a layer skopeo must make gzip again.
+sub skopeo {
+	my ($image, $codec) = @_;
+	my $format = $codec eq 'zstd' ? '--dest-compress-format gzip ' : '';
+	return "skopeo copy -q ${format}--src-tls-verify=false docker://" . reference($image, $codec)
+	    . ' oci:oci:x >/dev/null';
+}
+
+my %ways = (
+	a => sub { skopeo(@_) . ' && umoci unpack --image oci:x bundle >/dev/null 2>&1 && '
+		. "mksquashfs bundle/rootfs image.sqfs -comp zstd -Xcompression-level 3 -b 131072 "
+		. "-processors $jobs -noappend -no-progress -quiet && sync image.sqfs" },
+	b => sub { skopeo(@_) . ' && umoci raw unpack --image oci:x rootfs >/dev/null 2>&1 && '
+		. "tar -C rootfs --xattrs --xattrs-include='*' --numeric-owner -cf - . | "
+		. "tar2sqfs -q -c zstd -X level=3 -b 131072 -j $jobs image.sqfs && sync image.sqfs" },
+	c => sub { "$build/tests/store_driver \$PWD/state $build localhost:5000 0 " . reference(@_)
+		. ' >out && mv state/images/squashfs/*.sqfs image.sqfs' },
+);
+
+# Wall, CPU (s), peak RSS of the largest process (MiB), bytes written to files, size (MB).
+sub measure {
+	my ($way, $image, $codec) = @_;
+	my $directory = "$work/run";
+
+	make_path($directory);
+	my $script = "cd $directory && " . $ways{$way}->($image, $codec)
+	    . ' && cat /proc/$$/io >io';
+	system(in_host('/usr/bin/time', '-q', '-o', "$work/time", '-f', '%e %U %S %M', 'sh', '-c', $script))
+	    == 0 or die "failed: $script\n" . qx{cat $directory/out 2>/dev/null};
+	my ($wall, $user, $system, $resident) = split ' ', qx{tail -n 1 $work/time};
+	my ($written) = qx{cat $directory/io} =~ /^write_bytes: (\d+)/m;
+	my %row = (wall => $wall, cpu => $user + $system, rss => $resident / 1024,
+		written => $written / 1e6, size => (-s "$directory/image.sqfs") / 1e6);
+	remove_tree($directory);
+	return \%row;
+}
+
+sub median {
+	my ($rows, $column) = @_;
+	my @sorted = sort { $a <=> $b } map { $_->{$column} } @$rows;
+	return @sorted % 2 ? $sorted[$#sorted / 2] : ($sorted[@sorted / 2 - 1] + $sorted[@sorted / 2]) / 2;
+}
+
+# --- the table ----------------------------------------------------------------------------------
+
+my %names = (a => 'skopeo, umoci unpack, mksquashfs', b => 'skopeo, umoci raw unpack, tar | tar2sqfs',
+	c => 'stoker');
+
+sub blobs_size {
+	my ($image, $codec) = @_;
+	my $raw = join ' ', in_host('skopeo', 'inspect', '--raw', '--tls-verify=false',
+		'docker://' . reference($image, $codec));
+	my $total = 0;
+	$total += $1 while qx{$raw} =~ /"size":\s*(\d+)/g;
+	return $total / 1e6;
+}
+
+sub at_least {
+	my ($what, $value, $least) = @_;
+	printf "  %-46s %8.2f   goal >= %7.2f   %s\n", $what, $value, $least,
+	    $value >= $least ? 'met' : 'NOT met';
+}
+
+sub at_most {
+	my ($what, $value, $most) = @_;
+	printf "  %-46s %8.2f   goal <= %7.2f   %s\n", $what, $value, $most,
+	    $value <= $most ? 'met' : 'NOT met';
+}
+
+sub table {
+	my ($image, $codec, $results) = @_;
+	my %m;
+
+	printf "\n%-38s %8s %8s %8s %9s %8s\n", "$image, $codec layers", 'wall s', 'CPU s', 'RSS MiB',
+	    'written', 'size MB';
+	for my $way (qw(a b c)) {
+		$m{$way} = { map { $_ => median($results->{$way}, $_) } qw(wall cpu rss written size) };
+		printf "%-38s %8.2f %8.2f %8.1f %9.1f %8.2f\n", $names{$way},
+		    @{ $m{$way} }{qw(wall cpu rss written size)};
+	}
+	at_least('wall over mksquashfs', $m{a}{wall} / $m{c}{wall}, 7);
+	at_least('CPU over mksquashfs', $m{a}{cpu} / $m{c}{cpu}, 5);
+	at_least('wall over tar2sqfs', $m{b}{wall} / $m{c}{wall}, 5);
+	at_least('CPU over tar2sqfs', $m{b}{cpu} / $m{c}{cpu}, 4);
+	at_most('peak RSS, MiB', $m{c}{rss}, 64);
+	at_most('size against mksquashfs', $m{c}{size} / $m{a}{size}, 1.01);
+	at_most('written against blobs and image', $m{c}{written}
+		/ (blobs_size($image, $codec) + $m{c}{size}), 1);
+}
+
+start_registry();
+push_images();
+my %results;
+for my $round (1 .. $rounds) {
+	for my $image (@images) {
+		for my $codec (@codecs) {
+			for my $way (qw(a b c)) {
+				push @{ $results{"$image $codec"}{$way} }, measure($way, $image, $codec);
+			}
+		}
+	}
+}
+chomp(my $load = qx{cut -d' ' -f1 /proc/loadavg});
+print "registry to squashfs, zstd-3, 128 KiB blocks; medians of $rounds rounds by turns; ",
+    "$jobs processors, load $load at the end\n";
+for my $image (@images) {
+	table($image, $_, $results{"$image $_"}) for @codecs;
+}
