@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Called by image/worker.c, started by the daemon as an unprivileged user. Two passes over the
- * layers, then the tables; the last record is REPORT_BUILT or REPORT_ERROR. Nothing here is
+ * Called by image/worker.c, started by the daemon as an unprivileged user. The config is
+ * read, the layers are flattened; the last record is REPORT_BUILT or REPORT_ERROR. Nothing here is
  * trusted by the daemon but that the files behind 4 and 5 hold what this process wrote.
  */
 #include "image/build.h"
@@ -21,6 +21,7 @@
 #include "base/fs.h"
 #include "image/config.h"
 #include "image/confine.h"
+#include "image/flatten.h"
 #include "image/layers.h"
 #include "image/report.h"
 #include "image/squash.h"
@@ -36,11 +37,7 @@ struct build {
 	size_t layer_count;
 
 	struct image_config config;
-	struct tree *tree;	    /* owned */
-	struct tree_inode **wanted; /* owned; files with contents, by layer and place in it */
-	size_t wanted_count;
-
-	uint64_t done, total, reported; /* compressed bytes, both passes together */
+	uint64_t reported; /* bytes */
 };
 
 /* --- arguments ---------------------------------------------------------------------------------
@@ -135,20 +132,20 @@ static int parse_arguments(struct build *build, int argc, char **argv, struct er
 /* --- reports -----------------------------------------------------------------------------------
  */
 
-static void report_progress(void *data, uint64_t consumed)
+static void report_progress(void *data, uint64_t done, uint64_t total)
 {
 	struct build *build = data;
 	struct report report = {
 		.magic = REPORT_MAGIC,
 		.kind = REPORT_PROGRESS,
 		.stage = REPORT_BUILD,
-		.done = build->done + consumed,
-		.total = build->total,
+		.done = done,
+		.total = total,
 	};
 
-	if (report.done < build->reported + build->total / PROGRESS_STEPS)
+	if (done < build->reported + total / PROGRESS_STEPS)
 		return;
-	build->reported = report.done;
+	build->reported = done;
 	report_send(FD_REPORT, &report);
 }
 
@@ -220,122 +217,22 @@ static int write_notes(const struct build *build, struct error *err)
 	return 0;
 }
 
-/* --- the two passes ----------------------------------------------------------------------------
+/* --- all of it ---------------------------------------------------------------------------------
  */
-
-static uint64_t blob_size(const struct layer_blob *layer)
-{
-	struct stat st;
-
-	return fstat(layer->fd, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
-}
-
-static int wrap_layer(const struct build *build, size_t i, struct error *err)
-{
-	return error_wrap(err, "layer %zu of %zu", i + 1, build->layer_count);
-}
-
-static int merge_layers(struct build *build, struct error *err)
-{
-	const struct layers_progress progress = { report_progress, build };
-	struct layers_budget budget = { 0 };
-
-	for (size_t i = 0; i < build->layer_count; i++) {
-		if (layers_merge(build->tree, &build->layers[i], (uint32_t)i + 1, &budget,
-				 &progress, err) < 0)
-			return wrap_layer(build, i, err);
-		build->done += blob_size(&build->layers[i]);
-	}
-	return squash_check(build->tree, err);
-}
-
-static int compare_places(const void *a, const void *b)
-{
-	const struct tree_inode *left = *(struct tree_inode *const *)a;
-	const struct tree_inode *right = *(struct tree_inode *const *)b;
-
-	if (left->file.layer != right->file.layer)
-		return left->file.layer < right->file.layer ? -1 : 1;
-	if (left->file.ordinal != right->file.ordinal)
-		return left->file.ordinal < right->file.ordinal ? -1 : 1;
-	return 0;
-}
-
-/* Files that are left and have contents, each once however many names it has. */
-static int collect_wanted(struct build *build, struct error *err)
-{
-	size_t count = 0, unique = 0;
-	uint64_t bytes = 0;
-
-	build->wanted = xcalloc((size_t)tree_count(build->tree) + 1, sizeof(*build->wanted));
-	for (struct tree_node *node = tree_root(build->tree); node; node = tree_next(node))
-		if (S_ISREG(node->inode->mode) && node->inode->file.size > 0)
-			build->wanted[count++] = node->inode;
-	qsort(build->wanted, count, sizeof(struct tree_inode *), compare_places);
-	for (size_t i = 0; i < count; i++) {
-		if (unique > 0 && build->wanted[unique - 1] == build->wanted[i])
-			continue;
-		build->wanted[unique++] = build->wanted[i];
-		bytes += build->wanted[i]->file.size;
-		if (bytes > LAYERS_FILES_MAX)
-			return error_set(err, "the image's files are larger than 64 GiB");
-	}
-	build->wanted_count = unique;
-	return 0;
-}
-
-static int sink_begin(void *data, struct tree_inode *inode, struct error *err)
-{
-	return squash_begin_file(data, inode, err);
-}
-
-static int sink_write(void *data, const void *bytes, size_t length, struct error *err)
-{
-	return squash_write(data, bytes, length, err);
-}
-
-static int sink_end(void *data, struct error *err)
-{
-	return squash_end_file(data, err);
-}
-
-static int stream_layers(struct build *build, struct squash *squash, struct error *err)
-{
-	const struct layers_progress progress = { report_progress, build };
-	const struct layers_sink sink = { sink_begin, sink_write, sink_end, squash };
-	size_t at = 0;
-
-	for (size_t i = 0; i < build->layer_count; i++) {
-		size_t end = at;
-
-		while (end < build->wanted_count && build->wanted[end]->file.layer == i + 1)
-			end++;
-		if (end > at && layers_stream(&build->layers[i], build->wanted + at, end - at,
-					      &sink, &progress, err) < 0)
-			return wrap_layer(build, i, err);
-		at = end;
-		build->done += blob_size(&build->layers[i]);
-	}
-	return 0;
-}
-
-static int write_image(struct build *build, struct error *err)
-{
-	CLEANUP(squash_close_cleanup) struct squash *squash = NULL;
-
-	if (squash_open(FD_SQUASHFS, build->jobs, build->level, &squash, err) < 0 ||
-	    stream_layers(build, squash, err) < 0 || squash_finish(squash, build->tree, err) < 0)
-		return -1;
-	return 0;
-}
 
 static int run(struct build *build, struct error *err)
 {
-	for (size_t i = 0; i < build->layer_count; i++)
-		build->total += 2 * blob_size(&build->layers[i]);
-	build->tree = tree_new();
-	if (read_config(build, err) < 0 || merge_layers(build, err) < 0 ||
-	    collect_wanted(build, err) < 0 || write_image(build, err) < 0)
+	const struct flatten_options options = {
+		.fd = FD_SQUASHFS,
+		.jobs = build->jobs,
+		.level = build->level,
+		.layers = build->layers,
+		.layer_count = build->layer_count,
+		.progress = report_progress,
+		.data = build,
+	};
+
+	if (read_config(build, err) < 0 || flatten_layers(&options, err) < 0)
 		return -1;
 	return write_record(build, err) < 0 ? -1 : write_notes(build, err);
 }
@@ -343,8 +240,6 @@ static int run(struct build *build, struct error *err)
 static void build_free(struct build *build)
 {
 	image_config_reset(&build->config);
-	tree_free(build->tree);
-	free(build->wanted);
 	free(build);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Called by image/build.c; between image/layerstream.c (bytes) and image/merge.c (meaning). The
+ * Called by image/flatten.c; between image/layerstream.c (bytes) and image/merge.c (meaning). The
  * home of libarchive, which only parses tar here: no filters, no other formats, nothing of it
  * touches a file system. In the C locale its names are the archive's bytes, whatever their
  * encoding.
@@ -15,13 +15,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "image/merge.h"
 #include "image/tarscan.h"
 
 struct reader {
-	struct layer_stream *stream; /* owned */
+	struct layer_stream *stream; /* borrowed */
 	struct archive *archive;     /* owned */
 	struct tarscan scan;
+	struct layers_budget *budget; /* NULL: not counted */
 	const struct layers_progress *progress;
 	struct error err; /* of our own callback */
 	bool failed;
@@ -52,6 +52,11 @@ static int next_bytes(struct reader *reader, const void **ret_bytes, size_t *ret
 	if (layer_stream_read(reader->stream, ret_bytes, ret_length, err) < 0)
 		return -1;
 	reader->at_end = *ret_length == 0;
+	if (reader->budget) {
+		reader->budget->bytes += *ret_length;
+		if (reader->budget->bytes > LAYERS_BYTES_MAX)
+			return error_set(err, "the image is larger than 32 GiB uncompressed");
+	}
 	if (reader->progress && reader->progress->fn)
 		reader->progress->fn(reader->progress->data, layer_stream_consumed(reader->stream));
 	return 0;
@@ -76,7 +81,6 @@ static void reader_close(struct reader *reader)
 {
 	if (reader->archive)
 		archive_read_free(reader->archive);
-	layer_stream_close(reader->stream);
 	tarscan_reset(&reader->scan);
 }
 
@@ -93,12 +97,8 @@ static int reader_error(const struct reader *reader, struct error *err)
 	return error_set(err, "tar: %s", text ? text : "cannot read on");
 }
 
-static int reader_open(struct reader *reader, const struct layer_blob *blob, uint64_t max_bytes,
-		       const struct layers_progress *progress, struct error *err)
+static int reader_open(struct reader *reader, struct error *err)
 {
-	*reader = (struct reader){ .progress = progress };
-	if (layer_stream_open(blob, max_bytes, &reader->stream, err) < 0)
-		return -1;
 	reader->archive = archive_read_new();
 	if (!reader->archive || archive_read_support_format_tar(reader->archive) != ARCHIVE_OK ||
 	    archive_read_support_format_empty(reader->archive) != ARCHIVE_OK)
@@ -134,7 +134,7 @@ static int reader_drain(struct reader *reader, struct error *err)
 	return 0;
 }
 
-/* --- pass 1: names -----------------------------------------------------------------------------
+/* --- entries -----------------------------------------------------------------------------------
  */
 
 static int entry_kind(struct archive_entry *from, struct merge_entry *to, struct error *err)
@@ -191,79 +191,24 @@ static struct merge_xattr *list_xattrs(struct archive_entry *from, size_t *ret_c
 	return list;
 }
 
-static int merge_one(struct tree *tree, struct archive_entry *from, uint32_t layer,
-		     uint32_t ordinal, struct error *err)
-{
-	struct merge_entry entry = {
-		.path = archive_entry_pathname(from),
-		.permissions = (uint32_t)archive_entry_perm(from),
-		.uid = archive_entry_uid(from),
-		.gid = archive_entry_gid(from),
-		.mtime = archive_entry_mtime(from),
-		.layer = layer,
-		.ordinal = ordinal,
-	};
-	_cleanup_free_ struct merge_xattr *xattrs = NULL;
-
-	if (!entry.path)
-		return error_set(err, "an entry without a name");
-	if (entry_kind(from, &entry, err) < 0)
-		return -1;
-	xattrs = list_xattrs(from, &entry.xattr_count);
-	entry.xattrs = xattrs;
-	return merge_apply(tree, &entry, err);
-}
-
-static int merge_all(struct reader *reader, struct tree *tree, uint32_t layer,
-		     struct layers_budget *budget, struct error *err)
-{
-	struct archive_entry *entry;
-	int result;
-
-	for (uint32_t ordinal = 0; (result = reader_next(reader, &entry, err)) > 0; ordinal++) {
-		if (++budget->entries > LAYERS_ENTRIES_MAX)
-			return error_set(err, "the layers have more than %d entries",
-					 LAYERS_ENTRIES_MAX);
-		if (merge_one(tree, entry, layer, ordinal, err) < 0)
-			return -1;
-	}
-	if (result < 0 || reader_drain(reader, err) < 0)
-		return -1;
-	budget->bytes += layer_stream_produced(reader->stream);
-	return 0;
-}
-
-int layers_merge(struct tree *tree, const struct layer_blob *blob, uint32_t layer,
-		 struct layers_budget *budget, const struct layers_progress *progress,
-		 struct error *err)
-{
-	struct reader reader = { 0 };
-	int result = reader_open(&reader, blob, LAYERS_BYTES_MAX - budget->bytes, progress, err);
-
-	if (result == 0)
-		result = merge_all(&reader, tree, layer, budget, err);
-	reader_close(&reader);
-	return result;
-}
-
-/* --- pass 2: contents --------------------------------------------------------------------------
+/* --- contents ----------------------------------------------------------------------------------
  */
 
-static int write_zeros(const struct layers_sink *sink, uint64_t count, struct error *err)
+static int write_zeros(const struct layers_visitor *visitor, uint64_t count, struct error *err)
 {
 	static const uint8_t zeros[64 << 10];
 
 	while (count > 0) {
 		size_t part = count < sizeof(zeros) ? (size_t)count : sizeof(zeros);
 
-		if (sink->write(sink->data, zeros, part, err) < 0)
+		if (visitor->write(visitor->data, zeros, part, err) < 0)
 			return -1;
 		count -= part;
 	}
 	return 0;
 }
 
-static int copy_contents(struct reader *reader, uint64_t size, const struct layers_sink *sink,
+static int copy_contents(struct reader *reader, uint64_t size, const struct layers_visitor *visitor,
 			 struct error *err)
 {
 	uint64_t done = 0;
@@ -281,56 +226,73 @@ static int copy_contents(struct reader *reader, uint64_t size, const struct laye
 		if (offset < 0 || (uint64_t)offset < done || (uint64_t)offset > size ||
 		    length > size - (uint64_t)offset)
 			return error_set(err, "tar: a sparse file's pieces are out of order");
-		if (write_zeros(sink, (uint64_t)offset - done, err) < 0)
+		if (write_zeros(visitor, (uint64_t)offset - done, err) < 0)
 			return -1;
-		if (length > 0 && sink->write(sink->data, bytes, length, err) < 0)
+		if (length > 0 && visitor->write(visitor->data, bytes, length, err) < 0)
 			return -1;
 		done = (uint64_t)offset + length;
 	}
-	return write_zeros(sink, size - done, err);
+	return write_zeros(visitor, size - done, err);
 }
 
-static int stream_all(struct reader *reader, struct tree_inode *const *wanted, size_t count,
-		      const struct layers_sink *sink, struct error *err)
+/* --- the whole layer ---------------------------------------------------------------------------
+ */
+
+static int visit(struct reader *reader, struct archive_entry *from, uint32_t layer,
+		 uint32_t ordinal, const struct layers_visitor *visitor, struct error *err)
 {
-	size_t next = 0;
+	struct merge_entry entry = {
+		.path = archive_entry_pathname(from),
+		.permissions = (uint32_t)archive_entry_perm(from),
+		.uid = archive_entry_uid(from),
+		.gid = archive_entry_gid(from),
+		.mtime = archive_entry_mtime(from),
+		.layer = layer,
+		.ordinal = ordinal,
+	};
+	_cleanup_free_ struct merge_xattr *xattrs = NULL;
+	bool wanted = false;
 
-	for (uint32_t ordinal = 0; next < count; ordinal++) {
-		struct tree_inode *inode = wanted[next];
-		struct archive_entry *entry;
-		int result = reader_next(reader, &entry, err);
-
-		if (result < 0)
-			return -1;
-		if (result == 0)
-			return error_set(err, "the layer changed while it was read");
-		if (ordinal != inode->file.ordinal)
-			continue;
-		if (archive_entry_filetype(entry) != AE_IFREG ||
-		    (uint64_t)archive_entry_size(entry) != inode->file.size)
-			return error_set(err, "the layer changed while it was read");
-		if (sink->begin(sink->data, inode, err) < 0 ||
-		    copy_contents(reader, inode->file.size, sink, err) < 0 ||
-		    sink->end(sink->data, err) < 0)
-			return -1;
-		next++;
-	}
-	return reader_drain(reader, err);
+	if (!entry.path)
+		return error_set(err, "an entry without a name");
+	if (entry_kind(from, &entry, err) < 0)
+		return -1;
+	xattrs = list_xattrs(from, &entry.xattr_count);
+	entry.xattrs = xattrs;
+	if (visitor->entry(visitor->data, &entry, &wanted, err) < 0)
+		return -1;
+	if (!wanted)
+		return 0;
+	if (copy_contents(reader, (uint64_t)entry.size, visitor, err) < 0)
+		return -1;
+	return visitor->end(visitor->data, err);
 }
 
-int layers_stream(const struct layer_blob *blob, struct tree_inode *const *wanted, size_t count,
-		  const struct layers_sink *sink, const struct layers_progress *progress,
-		  struct error *err)
+static int visit_all(struct reader *reader, uint32_t layer, const struct layers_visitor *visitor,
+		     struct error *err)
 {
-	struct layer_blob known = *blob;
-	struct reader reader = { 0 };
+	struct archive_entry *entry;
 	int result;
 
-	/* The diffID follows from the digest, and was verified in the first pass. */
-	known.diff_id[0] = '\0';
-	result = reader_open(&reader, &known, LAYERS_BYTES_MAX, progress, err);
+	for (uint32_t ordinal = 0; (result = reader_next(reader, &entry, err)) > 0; ordinal++) {
+		if (reader->budget && ++reader->budget->entries > LAYERS_ENTRIES_MAX)
+			return error_set(err, "the layers have more than %d entries",
+					 LAYERS_ENTRIES_MAX);
+		if (visit(reader, entry, layer, ordinal, visitor, err) < 0)
+			return -1;
+	}
+	return result < 0 ? -1 : reader_drain(reader, err);
+}
+
+int layers_read(struct layer_stream *stream, uint32_t layer, struct layers_budget *budget,
+		const struct layers_visitor *visitor, const struct layers_progress *progress,
+		struct error *err)
+{
+	struct reader reader = { .stream = stream, .budget = budget, .progress = progress };
+	int result = reader_open(&reader, err);
+
 	if (result == 0)
-		result = stream_all(&reader, wanted, count, sink, err);
+		result = visit_all(&reader, layer, visitor, err);
 	reader_close(&reader);
 	return result;
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Layers in two passes: the first merges every layer's names into the tree and verifies digest and
- * diffID, the second fetches the contents of the files that are left, and verifies the digest
- * again, for a blob may change between the two.
+ * One layer read from its first to its last entry: what the tar says, entry by entry, and the
+ * contents of those files that the reader wants. At the end, its digests were verified.
  */
 #ifndef STOKER_IMAGE_LAYERS_H
 #define STOKER_IMAGE_LAYERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "image/layerstream.h"
-#include "image/tree.h"
+#include "image/merge.h"
 
 #define LAYERS_BYTES_MAX (32ULL << 30) /* uncompressed, of all layers */
 #define LAYERS_FILES_MAX (64ULL << 30) /* contents of the files that are left, holes included */
@@ -35,23 +35,20 @@ struct layers_progress {
 	void *data;
 };
 
-/* Merges one layer; `layer` counts from 1, bottom first. */
-int layers_merge(struct tree *tree, const struct layer_blob *blob, uint32_t layer,
-		 struct layers_budget *budget, const struct layers_progress *progress,
-		 struct error *err);
-
-/* Where contents go: begin, then all bytes in order (holes as zeros), then end; for each file. */
-struct layers_sink {
-	int (*begin)(void *data, struct tree_inode *inode, struct error *err);
+/* Who wants to know. For a file whose contents are wanted, write follows entry, with all bytes in
+ * order (holes as zeros), then end. */
+struct layers_visitor {
+	/* What the entry points to lives until the call returns. */
+	int (*entry)(void *data, struct merge_entry *entry, bool *ret_wanted, struct error *err);
 	int (*write)(void *data, const void *bytes, size_t length, struct error *err);
 	int (*end)(void *data, struct error *err);
 	void *data;
 };
 
-/* Streams the files of one layer that are named by `wanted`: inodes in the order of their ordinals.
- */
-int layers_stream(const struct layer_blob *blob, struct tree_inode *const *wanted, size_t count,
-		  const struct layers_sink *sink, const struct layers_progress *progress,
-		  struct error *err);
+/* Reads an open layer to its end; `layer` counts from 1, bottom first. The budget is of all layers
+ * that are read once: NULL for one that was read before. */
+int layers_read(struct layer_stream *stream, uint32_t layer, struct layers_budget *budget,
+		const struct layers_visitor *visitor, const struct layers_progress *progress,
+		struct error *err);
 
 #endif

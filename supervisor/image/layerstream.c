@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds image/layers.c. The thread reads the blob, hashes it and inflates it into a ring of
- * buffers; the reader hashes the uncompressed bytes for the diffID (OCI image specification,
- * config.md), so that the two costs run side by side. SHA-256 is libcrypto's.
+ * Feeds image/layers.c. One thread reads the blob, hashes it and inflates it into a ring of
+ * buffers; another hashes the uncompressed bytes for the diffID (OCI image specification,
+ * config.md), while the reader looks at them. SHA-256 is libcrypto's.
  */
 #include "image/layerstream.h"
 
@@ -18,7 +18,7 @@
 #include "base/alloc.h"
 #include "image/inflate.h"
 
-enum { RING = 4 };
+enum { RING = 6 };
 
 struct chunk {
 	uint8_t *bytes; /* owned, LAYER_CHUNK of them */
@@ -28,26 +28,30 @@ struct chunk {
 struct layer_stream {
 	struct layer_blob blob;
 	uint64_t max_bytes;
-	pthread_t thread;
-	bool started;
+	pthread_t inflater, hasher;
+	bool inflates, hashes; /* the threads were started */
 
-	/* The thread's own. */
+	/* The inflater's own. */
 	struct inflate *inflate; /* owned */
 	EVP_MD_CTX *blob_hash;	 /* owned */
 	uint64_t inflated;
 
-	/* The reader's own. */
+	/* The hasher's own, until it ends. */
 	EVP_MD_CTX *tar_hash; /* owned; NULL when there is no diffID to check */
-	bool holding;	      /* the reader still looks at the oldest chunk */
+	bool hash_failed;
+
+	/* The reader's own. */
+	bool holding; /* the reader still looks at the oldest chunk */
 	uint64_t produced;
 
 	atomic_uint_fast64_t consumed;
 
-	/* Shared, under the lock. */
+	/* Shared, under the lock. Chunks are counted from the first on; each has its place in the
+	 * ring, which is free again when reader and hasher have both let it go. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct chunk ring[RING];
-	unsigned first, filled;
+	uint64_t published, released, hashed;
 	bool ended, failed, stop;
 	struct error failure; /* written once, before `failed` */
 };
@@ -118,8 +122,17 @@ int layer_stream_digest(const void *bytes, size_t length, char ret[DIGEST_HEX + 
 	return result;
 }
 
-/* --- the thread --------------------------------------------------------------------------------
+/* --- the threads -------------------------------------------------------------------------------
  */
+
+static bool is_full(const struct layer_stream *stream)
+{
+	uint64_t free_up_to = stream->released;
+
+	if (stream->tar_hash && stream->hashed < free_up_to)
+		free_up_to = stream->hashed;
+	return stream->published - free_up_to == RING;
+}
 
 /* A free buffer, or NULL when the reader wants no more. */
 static struct chunk *wait_for_room(struct layer_stream *stream)
@@ -127,10 +140,10 @@ static struct chunk *wait_for_room(struct layer_stream *stream)
 	struct chunk *chunk = NULL;
 
 	pthread_mutex_lock(&stream->lock);
-	while (stream->filled == RING && !stream->stop)
+	while (is_full(stream) && !stream->stop)
 		pthread_cond_wait(&stream->changed, &stream->lock);
 	if (!stream->stop)
-		chunk = &stream->ring[(stream->first + stream->filled) % RING];
+		chunk = &stream->ring[stream->published % RING];
 	pthread_mutex_unlock(&stream->lock);
 	return chunk;
 }
@@ -138,9 +151,38 @@ static struct chunk *wait_for_room(struct layer_stream *stream)
 static void publish(struct layer_stream *stream)
 {
 	pthread_mutex_lock(&stream->lock);
-	stream->filled++;
+	stream->published++;
 	pthread_cond_broadcast(&stream->changed);
 	pthread_mutex_unlock(&stream->lock);
+}
+
+/* The next chunk that is not hashed, or NULL after the last. */
+static const struct chunk *next_to_hash(struct layer_stream *stream, bool done)
+{
+	const struct chunk *chunk = NULL;
+
+	pthread_mutex_lock(&stream->lock);
+	if (done) {
+		stream->hashed++;
+		pthread_cond_broadcast(&stream->changed);
+	}
+	while (stream->hashed == stream->published && !stream->ended && !stream->stop)
+		pthread_cond_wait(&stream->changed, &stream->lock);
+	if (stream->hashed < stream->published && !stream->stop)
+		chunk = &stream->ring[stream->hashed % RING];
+	pthread_mutex_unlock(&stream->lock);
+	return chunk;
+}
+
+static void *hash_thread(void *argument)
+{
+	struct layer_stream *stream = argument;
+	const struct chunk *chunk = next_to_hash(stream, false);
+
+	for (; chunk; chunk = next_to_hash(stream, true))
+		if (EVP_DigestUpdate(stream->tar_hash, chunk->bytes, chunk->length) != 1)
+			stream->hash_failed = true;
+	return NULL;
 }
 
 static int check_growth(struct layer_stream *stream, struct error *err)
@@ -274,10 +316,14 @@ int layer_stream_open(const struct layer_blob *blob, uint64_t max_bytes, struct 
 		stream->ring[i].bytes = xcalloc(1, LAYER_CHUNK);
 	if (inflate_open(blob->type, &stream->inflate, err) < 0)
 		return -1;
-	number = pthread_create(&stream->thread, NULL, inflate_thread, stream);
+	number = pthread_create(&stream->inflater, NULL, inflate_thread, stream);
+	stream->inflates = number == 0;
+	if (number == 0 && stream->tar_hash) {
+		number = pthread_create(&stream->hasher, NULL, hash_thread, stream);
+		stream->hashes = number == 0;
+	}
 	if (number != 0)
 		return error_errno(err, number, "cannot start a thread");
-	stream->started = true;
 	*ret = take_ptr(stream);
 	return 0;
 }
@@ -289,20 +335,31 @@ static const struct chunk *next_chunk(struct layer_stream *stream, bool *ret_fai
 
 	pthread_mutex_lock(&stream->lock);
 	if (stream->holding) {
-		stream->first = (stream->first + 1) % RING;
-		stream->filled--;
+		stream->released++;
 		stream->holding = false;
 		pthread_cond_broadcast(&stream->changed);
 	}
-	while (stream->filled == 0 && !stream->ended)
+	while (stream->released == stream->published && !stream->ended)
 		pthread_cond_wait(&stream->changed, &stream->lock);
-	if (stream->filled > 0) {
-		chunk = &stream->ring[stream->first];
+	if (stream->released < stream->published) {
+		chunk = &stream->ring[stream->released % RING];
 		stream->holding = true;
 	}
 	*ret_failed = !chunk && stream->failed;
 	pthread_mutex_unlock(&stream->lock);
 	return chunk;
+}
+
+/* After the last chunk; the hasher ends by itself. */
+static int check_diff_id(struct layer_stream *stream, struct error *err)
+{
+	if (!stream->hashes)
+		return 0;
+	stream->hashes = false;
+	pthread_join(stream->hasher, NULL);
+	if (stream->hash_failed)
+		return error_set(err, "cannot compute SHA-256");
+	return hash_check(stream->tar_hash, "its diffID", stream->blob.diff_id, err);
 }
 
 int layer_stream_read(struct layer_stream *stream, const void **ret_bytes, size_t *ret_length,
@@ -318,17 +375,9 @@ int layer_stream_read(struct layer_stream *stream, const void **ret_bytes, size_
 			*err = stream->failure;
 		return -1;
 	}
-	if (!chunk) {
-		EVP_MD_CTX *hash = take_ptr(stream->tar_hash);
-		int result = hash ? hash_check(hash, "its diffID", stream->blob.diff_id, err) : 0;
-
-		EVP_MD_CTX_free(hash);
-		return result;
-	}
+	if (!chunk)
+		return check_diff_id(stream, err);
 	stream->produced += chunk->length;
-	if (stream->tar_hash &&
-	    EVP_DigestUpdate(stream->tar_hash, chunk->bytes, chunk->length) != 1)
-		return error_set(err, "cannot compute SHA-256");
 	return 0;
 }
 
@@ -346,13 +395,14 @@ struct layer_stream *layer_stream_close(struct layer_stream *stream)
 {
 	if (!stream)
 		return NULL;
-	if (stream->started) {
-		pthread_mutex_lock(&stream->lock);
-		stream->stop = true;
-		pthread_cond_broadcast(&stream->changed);
-		pthread_mutex_unlock(&stream->lock);
-		pthread_join(stream->thread, NULL);
-	}
+	pthread_mutex_lock(&stream->lock);
+	stream->stop = true;
+	pthread_cond_broadcast(&stream->changed);
+	pthread_mutex_unlock(&stream->lock);
+	if (stream->inflates)
+		pthread_join(stream->inflater, NULL);
+	if (stream->hashes)
+		pthread_join(stream->hasher, NULL);
 	inflate_close(stream->inflate);
 	EVP_MD_CTX_free(stream->blob_hash);
 	EVP_MD_CTX_free(stream->tar_hash);

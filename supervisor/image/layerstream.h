@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A layer blob as a stream of verified, uncompressed bytes: reading, hashing and inflating run on a
- * thread of their own, a few buffers ahead of the reader.
+ * A layer blob as a stream of verified, uncompressed bytes: reading, hashing and inflating run on
+ * threads of their own, a few buffers ahead of the reader.
  */
 #ifndef STOKER_IMAGE_LAYERSTREAM_H
 #define STOKER_IMAGE_LAYERSTREAM_H
@@ -32,7 +32,7 @@ struct layer_stream;
 /* Lets libcrypto load what it loads on first use, before files are out of reach. */
 int layer_stream_prepare(struct error *err);
 
-/* Starts the thread. More than max_bytes of output is an error, later, by layer_stream_read. */
+/* Starts the threads. More than max_bytes of output is an error, later, by layer_stream_read. */
 int layer_stream_open(const struct layer_blob *blob, uint64_t max_bytes, struct layer_stream **ret,
 		      struct error *err);
 
@@ -44,7 +44,7 @@ int layer_stream_read(struct layer_stream *stream, const void **ret_bytes, size_
 uint64_t layer_stream_consumed(const struct layer_stream *stream);
 uint64_t layer_stream_produced(const struct layer_stream *stream);
 
-/* Stops the thread wherever it is. */
+/* Stops the threads wherever they are. */
 struct layer_stream *layer_stream_close(struct layer_stream *stream);
 DEFINE_CLEANUP(struct layer_stream, layer_stream_close);
 

@@ -10,9 +10,6 @@
 
 #include "image/resolve.h"
 
-#define WHITEOUT_PREFIX ".wh."
-#define OPAQUE_MARKER	".wh..wh..opq"
-
 enum { DEVICE_MAJOR_MAX = (1 << 12) - 1, DEVICE_MINOR_MAX = (1 << 20) - 1 };
 
 /* --- values ------------------------------------------------------------------------------------
@@ -95,6 +92,7 @@ static int set_type_specifics(struct tree *tree, struct tree_inode *inode,
 		inode->file.size = (uint64_t)entry->size;
 		inode->file.layer = entry->layer;
 		inode->file.ordinal = entry->ordinal;
+		inode->file.contents = entry->contents;
 		return 0;
 	case MERGE_SYMLINK:
 		return tree_set_target(tree, inode, entry->target ? entry->target : "", err);
@@ -155,11 +153,11 @@ static int apply_opaque(struct tree *tree, const char *parent, uint32_t layer, s
 static int apply_whiteout(struct tree *tree, const struct split_path *path, uint32_t layer,
 			  struct error *err)
 {
-	const char *name = path->name + strlen(WHITEOUT_PREFIX);
+	const char *name = path->name + strlen(MERGE_WHITEOUT_PREFIX);
 	struct resolved at = { 0 };
 	struct tree_node *node = NULL;
 
-	if (strcmp(path->name, OPAQUE_MARKER) == 0)
+	if (strcmp(path->name, MERGE_OPAQUE_MARKER) == 0)
 		return apply_opaque(tree, path->parent, layer, err);
 	if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return error_set(err, "a whiteout that names nothing");
@@ -290,7 +288,8 @@ int merge_apply(struct tree *tree, const struct merge_entry *entry, struct error
 		result = check_entry(entry, err);
 	if (result == 0 && path.name[0] == '\0')
 		result = apply_root(tree, entry, err);
-	else if (result == 0 && strncmp(path.name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
+	else if (result == 0 &&
+		 strncmp(path.name, MERGE_WHITEOUT_PREFIX, strlen(MERGE_WHITEOUT_PREFIX)) == 0)
 		result = apply_whiteout(tree, &path, entry->layer, err);
 	else if (result == 0)
 		result = apply_entry(tree, &path, entry, err);

@@ -13,6 +13,10 @@
 #include "base/error.h"
 #include "image/tree.h"
 
+/* Names that remove: the rest of the name from lower layers, or all of the directory's. */
+#define MERGE_WHITEOUT_PREFIX ".wh."
+#define MERGE_OPAQUE_MARKER   ".wh..wh..opq"
+
 enum merge_kind {
 	MERGE_FILE,
 	MERGE_DIRECTORY,
@@ -22,6 +26,8 @@ enum merge_kind {
 	MERGE_BLOCK,
 	MERGE_FIFO
 };
+
+struct squash_contents;
 
 struct merge_xattr {
 	const char *name;
@@ -38,8 +44,9 @@ struct merge_entry {
 	int64_t uid, gid, mtime;
 	uint64_t major, minor;
 	int64_t size;
-	uint32_t layer;	  /* from 1, bottom first */
-	uint32_t ordinal; /* place in the layer */
+	uint32_t layer;			  /* from 1, bottom first */
+	uint32_t ordinal;		  /* place in the layer */
+	struct squash_contents *contents; /* of a file; NULL: not written */
 	const struct merge_xattr *xattrs;
 	size_t xattr_count;
 };

@@ -20,9 +20,9 @@
 #include <sqfs/xattr_writer.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #include "base/alloc.h"
+#include "image/hashkey.h"
 #include "image/squash_blocks.h"
 
 enum {
@@ -42,6 +42,12 @@ struct id_map {
 	uint64_t key; /* odd */
 };
 
+/* One file's blocks. The processor keeps the inode's address and fills it in while it works. */
+struct squash_contents {
+	sqfs_inode_generic_t *inode; /* owned */
+	struct squash_contents *next;
+};
+
 struct squash {
 	sqfs_file_t *file;
 	sqfs_compressor_t *compressor, *decompressor;
@@ -52,7 +58,8 @@ struct squash {
 	sqfs_xattr_writer_t *xattrs;
 	sqfs_meta_writer_t *inodes, *directories;
 	sqfs_dir_writer_t *directory;
-	struct id_map *id_map; /* owned */
+	struct id_map *id_map;		  /* owned */
+	struct squash_contents *contents; /* owned */
 	sqfs_super_t super;
 };
 
@@ -84,17 +91,11 @@ static int squash_error(const struct squash *squash, int code, const char *what,
 	return error_set(err, "squashfs: %s: %s (%d)", what, error_word(code), code);
 }
 
-/* An image chooses its ids, and must not be able to choose them for one slot: hence a key from the
- * kernel's random bytes for this process (getauxval(3)). Of the result it decides nothing. */
 static struct id_map *id_map_new(void)
 {
 	struct id_map *map = xcalloc(1, sizeof(*map));
-	const void *bytes = (const void *)getauxval(AT_RANDOM);
-	uint64_t random[2] = { 0 };
 
-	if (bytes)
-		memcpy(random, bytes, sizeof(random));
-	map->key = (random[0] * 0x9e3779b97f4a7c15 ^ random[1]) | 1;
+	map->key = hash_key();
 	return map;
 }
 
@@ -249,6 +250,13 @@ struct squash *squash_close(struct squash *squash)
 	sqfs_destroy(squash->decompressor);
 	sqfs_destroy(squash->compressor);
 	sqfs_destroy(squash->file);
+	while (squash->contents) {
+		struct squash_contents *contents = squash->contents;
+
+		squash->contents = contents->next;
+		sqfs_free(contents->inode);
+		free(contents);
+	}
 	free(squash->id_map);
 	free(squash);
 	return NULL;
@@ -257,13 +265,18 @@ struct squash *squash_close(struct squash *squash)
 /* --- contents ----------------------------------------------------------------------------------
  */
 
-/* The processor keeps the address and fills in the inode while it works, up to squash_finish. */
-int squash_begin_file(struct squash *squash, struct tree_inode *inode, struct error *err)
+int squash_begin_file(struct squash *squash, struct squash_contents **ret, struct error *err)
 {
-	int code = sqfs_block_processor_begin_file(
-		squash->processor, (sqfs_inode_generic_t **)&inode->file.written, NULL, 0);
+	struct squash_contents *contents = xcalloc(1, sizeof(*contents));
+	int code;
 
-	return code == 0 ? 0 : squash_error(squash, code, "contents", err);
+	contents->next = squash->contents;
+	squash->contents = contents;
+	code = sqfs_block_processor_begin_file(squash->processor, &contents->inode, NULL, 0);
+	if (code != 0)
+		return squash_error(squash, code, "contents", err);
+	*ret = contents;
+	return 0;
 }
 
 int squash_write(struct squash *squash, const void *bytes, size_t length, struct error *err)
@@ -333,7 +346,8 @@ static uint32_t device_number(uint32_t major, uint32_t minor)
 
 static sqfs_inode_generic_t *make_file(struct tree_inode *from)
 {
-	sqfs_inode_generic_t *inode = take_ptr(from->file.written);
+	sqfs_inode_generic_t *inode = from->file.contents ? take_ptr(from->file.contents->inode)
+							  : NULL;
 
 	if (!inode) {
 		inode = new_inode(SQFS_INODE_FILE, 0);

@@ -18,6 +18,7 @@ enum {
 };
 
 struct squash;
+struct squash_contents;
 
 /* Starts an image in an empty file that is open for reading and writing; it stays the caller's. */
 int squash_open(int fd, unsigned jobs, unsigned level, struct squash **ret, struct error *err);
@@ -27,9 +28,11 @@ DEFINE_CLEANUP(struct squash, squash_close);
 /* Whether the format can hold the tree; costs little, so ask before contents are compressed. */
 int squash_check(const struct tree *tree, struct error *err);
 
-/* The contents of one regular file of the tree, size bytes in all. The inode must live until
- * squash_close. */
-int squash_begin_file(struct squash *squash, struct tree_inode *inode, struct error *err);
+/* The contents of one regular file, which is not empty: what squash_write gets until
+ * squash_end_file. The handle is for tree_inode.file.contents of one inode, or of none; it lives
+ * until squash_close.
+ */
+int squash_begin_file(struct squash *squash, struct squash_contents **ret, struct error *err);
 int squash_write(struct squash *squash, const void *bytes, size_t length, struct error *err);
 int squash_end_file(struct squash *squash, struct error *err);
 

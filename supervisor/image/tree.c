@@ -50,8 +50,6 @@ static void free_inode(struct tree *tree, struct tree_inode *inode)
 		tree->bytes -= strlen(inode->target) + 1;
 		free(inode->target);
 	}
-	if (S_ISREG(inode->mode))
-		free(inode->file.written);
 	tree->bytes -= sizeof(*inode);
 	free(inode);
 }

@@ -34,6 +34,8 @@ struct tree_xattr {
 	char bytes[]; /* name, NUL, then `length` bytes of value */
 };
 
+struct squash_contents;
+
 struct tree_inode {
 	uint32_t mode; /* type and permissions, as in st_mode */
 	uint32_t uid, gid;
@@ -46,7 +48,7 @@ struct tree_inode {
 		struct {
 			uint64_t size;
 			uint32_t layer, ordinal; /* which entry of which layer holds the data */
-			void *written;		 /* for the writer */
+			struct squash_contents *contents; /* borrowed; NULL: not written yet */
 		} file;
 		struct {
 			struct tree_node *first;

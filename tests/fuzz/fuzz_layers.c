@@ -23,7 +23,7 @@ static int merge(struct tree *tree, const void *bytes, size_t length, uint32_t l
 	struct layer_blob blob = tar_blob(bytes, length, LAYER_TAR);
 	struct layers_budget budget = { 0 };
 	struct error err = { 0 };
-	int result = layers_merge(tree, &blob, layer, &budget, NULL, &err);
+	int result = tar_merge(tree, &blob, layer, &budget, &err);
 
 	close(blob.fd);
 	if ((result == 0) != (err.text[0] == '\0'))

@@ -8,7 +8,7 @@
 use strict;
 use warnings;
 use Cwd qw(abs_path);
-use Digest::SHA qw(sha256_hex);
+use Digest::SHA qw(sha256 sha256_hex);
 use Fcntl qw(:mode);
 use File::Basename qw(dirname);
 use File::Find qw(find);
@@ -448,5 +448,52 @@ refused('a path out of the root', qr/^layer 1 of 1: '..\/x': '\.\.' in a path$/,
 	my $count = () = qx{unsquashfs -l $work/many.squashfs} =~ m{/f\d+$}mg;
 	is($count, 50_000, 'all of them are there');
 }
+
+# --- 7. guesses that go wrong -------------------------------------------------------------------
+
+# Contents are written before lower layers are known. A name that is gone may have had another; a
+# few bytes for nobody may stay, many may not.
+sub file {
+	my ($name, $bytes) = @_;
+	return (header(name => $name, size => length $bytes), $bytes . "\0" x (-length($bytes) % 512));
+}
+
+sub guesses {
+	my ($name, @layers) = @_;
+	my @guess_tars = map { append_to_tar('', @$_) } @layers;
+	my $guess_config = make_config({}, @guess_tars);
+	my @blobs = map { compress($_, 'gzip') } @guess_tars;
+	write_layout("$work/$name-layout", $guess_config, @blobs);
+	run_ok("umoci raw unpack --image $work/$name-layout:test $work/$name-expected >/dev/null 2>&1");
+	my ($code, $last, $said) = flatten($name, 2, $guess_config, map { [ gzip => $_ ] } @blobs);
+	is("$code $last", '0 5', "$name: built") or diag($said);
+	ok(unsquash("$work/$name.squashfs", "$work/$name-actual"), "$name: unpacked");
+	my %root = (without_mtime => { '.' => 1, './d' => 1 });
+	is(join("\n", differences(inventory("$work/$name-expected", %root),
+		inventory("$work/$name-actual", %root))), '', "$name: no difference to umoci");
+	my $bytes = slurp("$work/$name.squashfs");
+	flatten($name, 4, $guess_config, map { [ tar => $_ ] } @guess_tars);
+	ok(slurp("$work/$name.squashfs") eq $bytes, "$name: always the same bytes");
+	return length $bytes;
+}
+
+# Bytes that do not compress.
+sub noise {
+	my ($length, $seed) = @_;
+	return substr join('', map { sha256("$seed $_") } 1 .. $length / 32 + 1), 0, $length;
+}
+
+guesses('another-name',
+	[ file('big', noise(3_000_000, 1)), file('one', noise(9_000, 2)),
+		header(name => 'two', type => '1', link => 'one'), file('gone', noise(9_000, 3)) ],
+	[ header(name => '.wh.one'), header(name => 'three', type => '1', link => 'gone'),
+		header(name => '.wh.gone') ],
+	[ file('big', noise(3_000_000, 4)), file('d/small', 'x'), header(name => '.wh.d') ]);
+my $lean = guesses('through-a-link',
+	[ header(name => 'usr/', type => '5'), header(name => 'bin', type => '2', link => 'usr'),
+		file('usr/large', noise(2_000_000, 5)), file('usr/kept', noise(1_000_000, 6)) ],
+	[ file('bin/large', noise(2_000_000, 7)), file('twice', noise(400_000, 8)),
+		file('twice', noise(400_000, 9)) ]);
+cmp_ok($lean, '<', 3_450_000, 'through-a-link: nothing is kept that nobody sees');
 
 done_testing();

@@ -13,7 +13,7 @@
 
 #include "base/fs.h"
 #include "base/strbuf.h"
-#include "image/layerstream.h"
+#include "image/layers.h"
 
 struct tar_item {
 	char type; /* '0' file, '1' hard link, '2' symbolic link, '5' directory, ...; 0 ends a list
@@ -120,6 +120,27 @@ static inline struct layer_blob tar_blob(const void *bytes, size_t length, enum 
 	    layer_stream_digest(bytes, length, blob.digest, NULL) < 0)
 		abort();
 	return blob;
+}
+
+static inline int tar_merge_entry(void *data, struct merge_entry *entry, bool *ret_wanted,
+				  struct error *err)
+{
+	(void)ret_wanted;
+	return merge_apply(data, entry, err);
+}
+
+/* Reads a layer and merges its entries into a tree; no contents. */
+static inline int tar_merge(struct tree *tree, const struct layer_blob *blob, uint32_t layer,
+			    struct layers_budget *budget, struct error *err)
+{
+	const struct layers_visitor visitor = { .entry = tar_merge_entry, .data = tree };
+	struct layer_stream *stream = NULL;
+	int result = layer_stream_open(blob, LAYERS_BYTES_MAX, &stream, err);
+
+	if (result == 0)
+		result = layers_read(stream, layer, budget, &visitor, NULL, err);
+	layer_stream_close(stream);
+	return result;
 }
 
 #endif

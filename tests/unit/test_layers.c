@@ -299,7 +299,7 @@ static int merge(struct tree *tree, const struct strbuf *tar, uint32_t layer,
 	int result;
 
 	memcpy(blob.diff_id, blob.digest, sizeof(blob.diff_id));
-	result = layers_merge(tree, &blob, layer, budget, NULL, err);
+	result = tar_merge(tree, &blob, layer, budget, err);
 	close(blob.fd);
 	return result;
 }
