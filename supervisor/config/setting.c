@@ -121,8 +121,6 @@ static int set_registries(const char *value, struct strv *ret, struct error *err
 	return 0;
 }
 
-enum { MIRRORS_MAX = 4 };
-
 /* host[:port][/path], where the path goes in front of the repository's name. */
 static int check_mirror(const char *text, struct error *err)
 {
@@ -148,8 +146,9 @@ static int set_mirrors(const char *value, struct strv *ret, struct error *err)
 
 	if (scalar_words(value, &words, err) < 0)
 		return -1;
-	if (words.count > MIRRORS_MAX)
-		return error_set(err, "%zu mirrors (at most %d)", words.count, MIRRORS_MAX);
+	if (words.count > SETTINGS_MIRRORS_MAX)
+		return error_set(err, "%zu mirrors (at most %d)", words.count,
+				 SETTINGS_MIRRORS_MAX);
 	STRV_EACH (word, &words)
 		if (check_mirror(word, err) < 0)
 			return -1;

@@ -91,6 +91,9 @@ static void begin_registry(struct reading *reading, const char *host, struct mar
 		report_add(reading->report, mark, "%s", err.text);
 	else if (settings_registry(settings, host))
 		report_add(reading->report, mark, "a second section for '%s'", host);
+	else if (settings->registry_count == SETTINGS_REGISTRIES_MAX)
+		report_add(reading->report, mark, "more than %d registries",
+			   SETTINGS_REGISTRIES_MAX);
 	settings->registries = xreallocarray(settings->registries, settings->registry_count + 1,
 					     sizeof(*settings->registries));
 	settings->registries[settings->registry_count++] =

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The cache of blobs: files named by the hexadecimal digits of their SHA-256, in one directory. A
- * file has its name only when its content was verified; until then it is "tmp-...".
+ * file has its name only when its content was verified; until then it is "tmp-...", worth nothing
+ * without its process, or "part-HEX", which another process may go on with.
  */
 #ifndef STOKER_IMAGE_BLOB_H
 #define STOKER_IMAGE_BLOB_H
@@ -15,6 +16,7 @@
 #include "image/oci.h"
 
 #define BLOB_TEMPORARY_PREFIX "tmp-"
+#define BLOB_PART_PREFIX      "part-"
 
 struct blob; /* one being written */
 
@@ -29,6 +31,12 @@ int blob_read(int cache, const struct oci_descriptor *want, size_t max, struct s
 /* Starts one. `want` is copied; an empty digest there means that nothing is known yet, neither
  * digest nor size. */
 int blob_begin(int cache, const struct oci_descriptor *want, struct blob **ret, struct error *err);
+
+/* Goes on with what an earlier process left of it, whose bytes are hashed again, or starts one that
+ * others can go on with. One process has it at a time: 1 when another has it now, and then what it
+ * leaves, the whole or a part, is there when it has ended. */
+int blob_resume(int cache, const struct oci_descriptor *want, struct blob **ret, struct error *err);
+
 int blob_write(struct blob *blob, const void *bytes, size_t length, struct error *err);
 int blob_restart(struct blob *blob, struct error *err);
 uint64_t blob_size(const struct blob *blob);
@@ -37,7 +45,8 @@ uint64_t blob_size(const struct blob *blob);
  * the content is not what was wanted. */
 int blob_finish(struct blob *blob, struct oci_descriptor *ret, struct error *err);
 
-struct blob *blob_free(struct blob *blob); /* removes what was not published; returns NULL */
+/* Removes what was not published, unless another process could go on with it; returns NULL. */
+struct blob *blob_free(struct blob *blob);
 
 DEFINE_CLEANUP(struct blob, blob_free);
 

@@ -108,6 +108,14 @@ static void report_layers(const struct fetch *fetch, const struct oci_document *
 
 /* --- from the reference to a manifest -------------------------------------------------------- */
 
+/* The parameters of a Content-Type do not count. */
+static bool same_type(const char *type, const char *media_type)
+{
+	size_t length = strcspn(type, "; \t");
+
+	return strlen(media_type) == length && strncmp(type, media_type, length) == 0;
+}
+
 /* One document, its digest checked: against its descriptor, or against the reference's when that
  * names one. */
 static int get_document(struct fetch *fetch, const struct oci_descriptor *want,
@@ -130,7 +138,7 @@ static int get_document(struct fetch *fetch, const struct oci_descriptor *want,
 	sha256_digest(strbuf_text(&bytes), bytes.length, ret_digest);
 	if (digest && strcmp(ret_digest, digest) != 0)
 		return error_set(err, "manifest %s: its content has another digest", digest);
-	if (want && type && strncmp(type, want->media_type, strcspn(type, "; \t")) != 0)
+	if (want && type && !same_type(type, want->media_type))
 		return error_set(err, "manifest %s: it comes as '%.80s', but its index says '%s'",
 				 want->digest, type, want->media_type);
 	if (oci_document_parse(strbuf_text(&bytes), bytes.length, want ? want->media_type : type,
@@ -242,6 +250,13 @@ static int get_layers(struct fetch *fetch, const struct oci_document *manifest, 
 				fetch->layer[j].done = layer->size;
 	}
 	report_layer_progress(fetch);
+	/* The top layer first: what it has or hides is not wanted of those below. */
+	for (size_t i = 0; i < count / 2; i++) {
+		const struct oci_descriptor *low = missing[i];
+
+		missing[i] = missing[count - 1 - i];
+		missing[count - 1 - i] = low;
+	}
 	if (count > 0 && fetch->origin->blobs(fetch, missing, count, err) < 0)
 		return -1;
 	for (size_t i = 0; i < manifest->layer_count; i++)
@@ -292,45 +307,77 @@ static int parse_fd(const char *text, int *ret, struct error *err)
 	return 0;
 }
 
+static int add_mirror(struct fetch *fetch, const char *mirror, struct error *err)
+{
+	if (fetch->mirrors.count == SETTINGS_MIRRORS_MAX)
+		return error_set(err, "more than %d mirrors", SETTINGS_MIRRORS_MAX);
+	strv_add(&fetch->mirrors, mirror);
+	return 0;
+}
+
+static int take_option(struct fetch *fetch, int option, const char *value, struct error *err)
+{
+	switch (option) {
+	case 'c':
+		return parse_fd(value, &fetch->cache, err);
+	case 's':
+		return parse_fd(value, &fetch->source, err);
+	case 'i':
+		return hosts_add_insecure(&fetch->hosts, value, err);
+	case 'a':
+		return hosts_add_ca(&fetch->hosts, value, err);
+	case 'u':
+		/* A helper may do better the next time. */
+		fetch->retry = hosts_add_credential(&fetch->hosts, value, err) < 0;
+		return fetch->retry ? -1 : 0;
+	case 't':
+		return hosts_add_token_server(&fetch->hosts, value, err);
+	case 'm':
+		return add_mirror(fetch, value, err);
+	case 'w':
+		fetch->stall_timeout_ms = (uint32_t)strtoul(value, NULL, 10);
+		return 0;
+	case 'f':
+		fetch->allows_foreign = true;
+		return 0;
+	case 'r':
+		fetch->retries = (uint32_t)strtoul(value, NULL, 10);
+		return 0;
+	case 'p':
+		return oci_platform_parse(value, &fetch->platform, err);
+	default:
+		return error_set(err, "unknown option");
+	}
+}
+
 static int parse_arguments(int argc, char **argv, struct fetch *fetch, struct error *err)
 {
 	static const struct option options[] = {
 		{ "cache-fd", required_argument, NULL, 'c' },
 		{ "source-fd", required_argument, NULL, 's' },
 		{ "insecure", required_argument, NULL, 'i' },
+		{ "ca", required_argument, NULL, 'a' },
+		{ "credential", required_argument, NULL, 'u' },
+		{ "token-server", required_argument, NULL, 't' },
+		{ "mirror", required_argument, NULL, 'm' },
+		{ "stall", required_argument, NULL, 'w' },
+		{ "foreign", no_argument, NULL, 'f' },
 		{ "retries", required_argument, NULL, 'r' },
 		{ "platform", required_argument, NULL, 'p' },
 		{ 0 },
 	};
 	int option, result = 0;
 
-	while (result == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			result = parse_fd(optarg, &fetch->cache, err);
-			break;
-		case 's':
-			result = parse_fd(optarg, &fetch->source, err);
-			break;
-		case 'i':
-			strv_add(&fetch->insecure, optarg);
-			break;
-		case 'r':
-			fetch->retries = (uint32_t)strtoul(optarg, NULL, 10);
-			break;
-		case 'p':
-			result = oci_platform_parse(optarg, &fetch->platform, err);
-			break;
-		default:
-			result = error_set(err, "unknown option");
-		}
-	}
+	while (result == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
+		result = take_option(fetch, option, optarg, err);
 	if (result < 0)
 		return -1;
 	if (optind != argc - 1 || fetch->cache < 0)
 		return error_set(err, "usage: stoker-image fetch --cache-fd N [--source-fd N] "
-				      "[--insecure HOST]... [--retries N] [--platform OS/ARCH] "
-				      "REFERENCE");
+				      "[--insecure HOST]... [--ca HOST=N]... "
+				      "[--credential HOST=N]... [--token-server HOST=HOST]... "
+				      "[--mirror HOST[/PATH]]... [--retries N] [--stall MS] "
+				      "[--foreign] [--platform OS/ARCH] REFERENCE");
 	if (reference_parse(argv[optind], &fetch->reference, err) < 0)
 		return -1;
 	if (fetch->reference.kind != REFERENCE_REGISTRY && fetch->source < 0)
@@ -372,6 +419,7 @@ int fetch_main(int argc, char **argv)
 		fprintf(stderr, "stoker-image: %s\n", err.text);
 	}
 	reference_reset(&fetch.reference);
-	strv_reset(&fetch.insecure);
+	hosts_reset(&fetch.hosts);
+	strv_reset(&fetch.mirrors);
 	return result < 0 ? 1 : 0;
 }

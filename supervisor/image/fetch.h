@@ -13,18 +13,23 @@
 #include "base/error.h"
 #include "base/strbuf.h"
 #include "base/strv.h"
+#include "image/hosts.h"
 #include "image/oci.h"
 #include "model/reference.h"
+#include "model/settings.h"
 
 struct fetch {
 	struct reference reference; /* owned */
-	struct strv insecure;	    /* owned: registries that may be spoken to without TLS */
+	struct hosts hosts;	    /* owned: what is known of registries */
+	struct strv mirrors;	    /* owned: "host[:port][/path]", to be asked first */
 	struct oci_platform platform;
 	uint32_t retries;
-	int report; /* pipe to the daemon */
-	int cache;  /* directory of blobs */
-	int source; /* the layout's directory or the archive; -1 for a registry */
-	bool retry; /* of the error being handed up: trying again later may help */
+	uint32_t stall_timeout_ms; /* 0: the default of http.h */
+	bool allows_foreign;	   /* layers may come from the URLs that their manifest names */
+	int report;		   /* pipe to the daemon */
+	int cache;		   /* directory of blobs */
+	int source;		   /* the layout's directory or the archive; -1 for a registry */
+	bool retry;		   /* of the error being handed up: trying again later may help */
 
 	const struct origin *origin;
 	void *state; /* the origin's own */
@@ -53,7 +58,7 @@ struct origin {
 	int (*resolve)(struct fetch *fetch, struct oci_document *ret,
 		       char ret_digest[OCI_DIGEST_SIZE], struct error *err);
 
-	/* Brings blobs, none of which is in the cache, into the cache. */
+	/* Brings blobs, none of which is in the cache, into the cache; the first ones first. */
 	int (*blobs)(struct fetch *fetch, const struct oci_descriptor *const *wants, size_t count,
 		     struct error *err);
 };

@@ -31,6 +31,7 @@ static void unlink_job(struct job *job)
 static void job_free(struct job *job)
 {
 	process_free(job->process);
+	job_end_grants(job);
 	store_abandon(&job->build);
 	while (job->requests) {
 		struct image_request *request = job->requests;

@@ -10,10 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
 #include "image/build.h"
 
-enum { CACHE_FD = 4, SOURCE_FD = 5, CONFIG_FD = 6, LAYER_FD = 7, OUTPUTS = 3 };
+enum { FETCH_FD = 4, CONFIG_FD = 6, LAYER_FD = 7, OUTPUTS = 3 };
 
 void job_fail(struct job *job, const struct error *err, bool retry)
 {
@@ -177,6 +178,7 @@ static void on_fetch_ended(void *data, const struct error *err, bool retry)
 	struct job *job = data;
 
 	job->process = process_free(job->process);
+	job_end_grants(job);
 	if (err) {
 		job->image = image_free(job->image);
 		job_fail(job, err, retry);
@@ -198,51 +200,173 @@ static int open_source(const struct reference *reference, int *ret, struct error
 	return 0;
 }
 
-static int start_fetch(struct job *job, struct error *err)
+/* What a fetcher is started with: the cache, a source or authorities, credentials. */
+struct launch {
+	struct strv arguments;
+	struct child_fd fds[2 + SETTINGS_REGISTRIES_MAX + SETTINGS_MIRRORS_MAX + 1];
+	size_t fd_count; /* all but the first, the cache, are the launch's own */
+};
+
+/* Takes the descriptor; returns its number in the fetcher. */
+static int pass(struct launch *launch, int fd)
+{
+	int target = FETCH_FD + (int)launch->fd_count;
+
+	launch->fds[launch->fd_count++] = (struct child_fd){ fd, target };
+	return target;
+}
+
+static void launch_reset(struct launch *launch)
+{
+	for (size_t i = 1; i < launch->fd_count; i++)
+		close(launch->fds[i].fd);
+	strv_reset(&launch->arguments);
+}
+
+static void add_option(struct launch *launch, const char *option, const char *value)
+{
+	strv_add(&launch->arguments, option);
+	strv_add(&launch->arguments, value);
+}
+
+/* HOST=N */
+static void add_host_file(struct launch *launch, const char *option, const char *host, int fd)
+{
+	strv_add(&launch->arguments, option);
+	strv_addf(&launch->arguments, "%s=%d", host, pass(launch, fd));
+}
+
+/* What it may meet, by redirect too. Certificates are opened as root: their directory may be closed
+ * to others. */
+static int add_hosts(const struct settings *settings, struct launch *launch, struct error *err)
+{
+	STRV_EACH (host, &settings->insecure_registries)
+		add_option(launch, "--insecure", host);
+	for (size_t i = 0; i < settings->registry_count; i++) {
+		const struct registry_settings *registry = &settings->registries[i];
+		int fd;
+
+		if (registry->token_server) {
+			strv_add(&launch->arguments, "--token-server");
+			strv_addf(&launch->arguments, "%s=%s", registry->host,
+				  registry->token_server);
+		}
+		if (!registry->ca_path)
+			continue;
+		fd = open(registry->ca_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			return error_set(err, "registry '%s': its ca: %s: %s", registry->host,
+					 registry->ca_path, strerror(errno));
+		add_host_file(launch, "--ca", registry->host, fd);
+	}
+	return 0;
+}
+
+static int add_grant(struct job *job, struct launch *launch, struct grant **grant, const char *host,
+		     const char *repository, struct error *err)
 {
 	struct image_store *store = job->store;
-	struct child_fd fds[2] = { { store->disk.blobs_fd, CACHE_FD } };
-	_cleanup_strv_ struct strv arguments = { 0 };
-	_cleanup_close_ int source = -1;
+	int fd;
+
+	if (grant_make(store->loop, store->settings, host, repository, grant, &fd, err) < 0)
+		return -1;
+	if (*grant)
+		add_host_file(launch, "--credential", host, fd);
+	return 0;
+}
+
+/* A mirror has a credential of its own, or none. */
+static int add_mirrors(struct job *job, const struct registry_settings *registry,
+		       struct launch *launch, struct error *err)
+{
+	for (size_t i = 0; i < registry->mirrors.count; i++) {
+		const char *mirror = registry->mirrors.items[i];
+		size_t length = strcspn(mirror, "/");
+		_cleanup_free_ char *host = xstrndup(mirror, length);
+		_cleanup_free_ char *repository =
+			xasprintf("%s%s%s", mirror[length] ? mirror + length + 1 : "",
+				  mirror[length] ? "/" : "", job->reference.repository);
+
+		add_option(launch, "--mirror", mirror);
+		if (add_grant(job, launch, &job->grants[1 + i], host, repository, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_registry(struct job *job, struct launch *launch, struct error *err)
+{
+	const struct settings *settings = job->store->settings;
+	const struct registry_settings *registry = settings_registry(settings,
+								     job->reference.registry);
+
+	if (settings->foreign_layers)
+		strv_add(&launch->arguments, "--foreign");
+	if (add_hosts(settings, launch, err) < 0 ||
+	    (registry && add_mirrors(job, registry, launch, err) < 0))
+		return -1;
+	return add_grant(job, launch, &job->grants[0], job->reference.registry,
+			 job->reference.repository, err);
+}
+
+static int add_source(const struct job *job, struct launch *launch, struct error *err)
+{
+	int fd;
+
+	if (open_source(&job->reference, &fd, err) < 0)
+		return -1;
+	strv_add(&launch->arguments, "--source-fd");
+	strv_addf(&launch->arguments, "%d", pass(launch, fd));
+	return 0;
+}
+
+static int start_fetch(struct job *job, struct launch *launch, struct error *err)
+{
+	struct image_store *store = job->store;
 	struct process_options options = { .program = store->program,
-					   .arguments = &arguments,
+					   .arguments = &launch->arguments,
 					   .uid = store->settings->uid_base,
-					   .fds = fds,
-					   .fd_count = 1,
+					   .fds = launch->fds,
 					   .on_known = on_known,
 					   .fn = on_fetch_ended,
 					   .data = job };
 
-	strv_add(&arguments, "fetch");
-	strv_add(&arguments, "--cache-fd");
-	strv_addf(&arguments, "%d", CACHE_FD);
-	if (store->platform) {
-		strv_add(&arguments, "--platform");
-		strv_add(&arguments, store->platform);
-	}
-	strv_add(&arguments, "--retries");
-	strv_addf(&arguments, "%u", store->settings->fetch_retries);
-	STRV_EACH (host, &store->settings->insecure_registries) {
-		strv_add(&arguments, "--insecure");
-		strv_add(&arguments, host);
-	}
-	if (job->reference.kind != REFERENCE_REGISTRY) {
-		if (open_source(&job->reference, &source, err) < 0)
-			return -1;
-		fds[options.fd_count++] = (struct child_fd){ source, SOURCE_FD };
-		strv_add(&arguments, "--source-fd");
-		strv_addf(&arguments, "%d", SOURCE_FD);
-	}
-	strv_add(&arguments, job->key);
+	strv_add(&launch->arguments, "fetch");
+	strv_add(&launch->arguments, "--cache-fd");
+	strv_addf(&launch->arguments, "%d", pass(launch, store->disk.blobs_fd));
+	if (store->platform)
+		add_option(launch, "--platform", store->platform);
+	strv_add(&launch->arguments, "--retries");
+	strv_addf(&launch->arguments, "%u", store->settings->fetch_retries);
+	strv_add(&launch->arguments, "--stall");
+	strv_addf(&launch->arguments, "%llu",
+		  (unsigned long long)store->settings->stall_timeout_ms);
+	if ((job->reference.kind == REFERENCE_REGISTRY ? add_registry(job, launch, err)
+						       : add_source(job, launch, err)) < 0)
+		return -1;
+	strv_add(&launch->arguments, job->key);
+	options.fd_count = launch->fd_count;
 	return process_start(store->loop, &options, &job->process, err);
 }
 
 void job_fetch(struct job *job)
 {
+	struct launch launch = { 0 };
 	struct error err;
+	int result;
 
 	job->state = JOB_FETCHING;
+	result = start_fetch(job, &launch, &err);
+	launch_reset(&launch);
+	if (result == 0)
+		return;
+	job_end_grants(job);
 	/* A layout that is not there needs an operator; a process that cannot start, patience. */
-	if (start_fetch(job, &err) < 0)
-		job_fail(job, &err, err.number != ENOENT && err.number != ENOTDIR);
+	job_fail(job, &err, err.number != ENOENT && err.number != ENOTDIR);
+}
+
+void job_end_grants(struct job *job)
+{
+	for (size_t i = 0; i < sizeof(job->grants) / sizeof(job->grants[0]); i++)
+		job->grants[i] = grant_free(job->grants[i]);
 }

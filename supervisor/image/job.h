@@ -6,6 +6,7 @@
 #ifndef STOKER_IMAGE_JOB_H
 #define STOKER_IMAGE_JOB_H
 
+#include "image/grant.h"
 #include "image/image.h"
 #include "image/process.h"
 #include "image/store.h"
@@ -35,6 +36,7 @@ struct job {
 	enum job_state state;
 	struct image_request *requests; /* owned */
 	struct process *process;
+	struct grant *grants[SETTINGS_MIRRORS_MAX + 1]; /* owned; while it is fetched */
 	struct job_facts {
 		char manifest[OCI_DIGEST_SIZE], config[OCI_DIGEST_SIZE], id[STORE_ID_SIZE];
 		struct oci_descriptor layers[REPORT_LAYERS_MAX];
@@ -61,6 +63,9 @@ struct image_store {
  * image_advance. What is published already is not built again. */
 void job_fetch(struct job *job);
 void job_build(struct job *job);
+
+/* The fetcher has what it needed, or is gone. */
+void job_end_grants(struct job *job);
 
 /* The outcome, for image.c to deliver. The image is taken over. */
 void job_fail(struct job *job, const struct error *err, bool retry);

@@ -31,8 +31,8 @@ static const char *const config_types[] = {
 	"application/vnd.docker.container.image.v1+json",
 };
 
-/* Foreign ("nondistributable") layers are asked of the registry like others; their `urls` are not
- * followed. */
+/* Foreign ("nondistributable") layers are asked of the registry like others; where they may be
+ * found besides is remembered. */
 static const struct {
 	const char *media_type;
 	enum layer_type type;
@@ -226,6 +226,18 @@ static int parse_layer(const json_t *value, struct oci_descriptor *ret, struct e
 	return error_set(err, "media type '%s' is not one of a file system layer", ret->media_type);
 }
 
+/* The first of a foreign layer's `urls`; "" for all others: whoever wrote the manifest chose it. */
+static const char *foreign_url(const json_t *value, const struct oci_descriptor *layer)
+{
+	const json_t *urls = json_object_get(value, "urls");
+	const char *url = json_string_value(json_array_get(urls, 0));
+	bool is_foreign = strstr(layer->media_type, ".nondistributable.") ||
+			  strstr(layer->media_type, ".foreign.");
+	char text[OCI_URL_MAX];
+
+	return is_foreign && url && copy_text(text, sizeof(text), url) == 0 ? url : "";
+}
+
 static int parse_manifest(const json_t *root, struct oci_document *document, struct error *err)
 {
 	const json_t *list = json_object_get(root, "layers");
@@ -248,6 +260,8 @@ static int parse_manifest(const json_t *root, struct oci_document *document, str
 	for (size_t i = 0; i < count; i++) {
 		if (parse_layer(json_array_get(list, i), &document->layers[i], err) < 0)
 			return error_wrap(err, "layers[%zu]", i);
+		strv_add(&document->layer_urls,
+			 foreign_url(json_array_get(list, i), &document->layers[i]));
 		document->layer_count++;
 		/* What is announced is what the cache may have to hold. */
 		bytes += document->layers[i].size;
@@ -329,7 +343,16 @@ void oci_document_reset(struct oci_document *document)
 {
 	free(document->entries);
 	free(document->layers);
+	strv_reset(&document->layer_urls);
 	*document = (struct oci_document){ 0 };
+}
+
+const char *oci_layer_url(const struct oci_document *manifest, const char *digest)
+{
+	for (size_t i = 0; i < manifest->layer_urls.count; i++)
+		if (strcmp(manifest->layers[i].digest, digest) == 0)
+			return manifest->layer_urls.items[i];
+	return "";
 }
 
 /* --- choosing from an index ------------------------------------------------------------------ */

@@ -12,12 +12,14 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/strv.h"
 #include "image/report.h"
 
 enum {
 	OCI_DIGEST_SIZE = 72, /* "sha256:", 64 digits, NUL */
 	OCI_MEDIA_TYPE_SIZE = 128,
 	OCI_REF_NAME_SIZE = 256,
+	OCI_URL_MAX = 2048,
 	OCI_MANIFEST_MAX = 4 << 20,
 	OCI_CONFIG_MAX = 8 << 20,
 	OCI_INDEX_ENTRIES_MAX = 4096,
@@ -59,6 +61,7 @@ struct oci_document {
 	struct oci_descriptor config;
 	struct oci_descriptor *layers; /* owned */
 	size_t layer_count;	       /* 1 to REPORT_LAYERS_MAX */
+	struct strv layer_urls; /* one per layer: where else a foreign one may be found, or "" */
 };
 
 /* "sha256:" and 64 lower-case hexadecimal digits: nothing else becomes part of a URL or path. */
@@ -73,6 +76,10 @@ void oci_platform_host(struct oci_platform *ret);
 int oci_document_parse(const char *bytes, size_t length, const char *declared,
 		       struct oci_document *ret, struct error *err);
 void oci_document_reset(struct oci_document *document);
+
+/* Where else a layer of the manifest may be found; "": nowhere. Nothing was checked but its length
+ * and that it is printable. */
+const char *oci_layer_url(const struct oci_document *manifest, const char *digest);
 
 /* The entry for the platform; with `ref_name`, among those of that name only. */
 int oci_index_choose(const struct oci_document *index, const struct oci_platform *platform,

@@ -10,39 +10,44 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "image/auth.h"
+#include "image/patience.h"
+#include "image/token.h"
+#include "loop/loop.h"
 
 enum {
 	REDIRECTS_MAX = 5,
 	TOKENS_MAX = 2, /* per answer that was worth something: a second 401 in a row is final */
-	BACKOFF_FIRST_MS = 500,
-	BACKOFF_MAX_MS = 30000,
-	RETRY_AFTER_MAX_S = 60,
 	ERROR_BODY_MAX = 64 * 1024,
+	FORGIVEN_AFTER = 16 << 20, /* bytes since the last failure: then the count starts anew */
 };
 
 struct registry {
 	struct registry_options options;
-	bool insecure; /* spoken to without TLS */
-	char *base;    /* "https://host/v2/repository/" */
-	char *token;   /* the last one given; NULL before */
+	const struct host *host; /* borrowed; NULL: nothing is known of it */
+	char *base;		 /* "https://host/v2/repository/" */
+	char *authorization;	 /* header: the last token, or the password; NULL before */
+	uint64_t expires_ms;	 /* of the token, by loop_now_ms */
 };
 
 struct registry_get {
 	struct registry *registry;
-	char *home;	/* the URL at the registry */
+	char *home; /* the URL at the registry, or elsewhere */
+	bool is_elsewhere;
 	char *redirect; /* where it sent us; NULL: nowhere */
 	char *accept;
 	struct registry_sink sink;
 	registry_fn *fn;
 	void *data;
 	struct http_request *request; /* owned; the one in flight */
+	struct token_request *token;  /* owned; being asked for */
 	struct watch *timer;	      /* owned; the wait before the next try */
 	uint64_t offset;	      /* bytes in the sink */
+	uint64_t failed_at;	      /* the offset of the last failure */
 	uint32_t failures, redirects, tokens;
 	bool is_body_started;
 	bool is_sink_failed; /* disk full, too many bytes: asking again is no remedy */
@@ -54,12 +59,12 @@ static void get_send(struct registry_get *get);
 struct registry *registry_new(const struct registry_options *options)
 {
 	struct registry *registry = xcalloc(1, sizeof(*registry));
-	const struct reference *reference = options->reference;
 
 	registry->options = *options;
-	registry->insecure = strv_contains(options->insecure, reference->registry);
-	registry->base = xasprintf("%s://%s/v2/%s/", registry->insecure ? "http" : "https",
-				   reference->host, reference->repository);
+	registry->host = hosts_find(options->hosts, options->name);
+	registry->base = xasprintf("%s://%s/v2/%s/",
+				   registry->host && registry->host->is_insecure ? "http" : "https",
+				   options->authority, options->repository);
 	return registry;
 }
 
@@ -68,7 +73,7 @@ struct registry *registry_free(struct registry *registry)
 	if (!registry)
 		return NULL;
 	free(registry->base);
-	free(registry->token);
+	free(registry->authorization);
 	free(registry);
 	return NULL;
 }
@@ -88,7 +93,10 @@ static void get_finish(struct registry_get *get, const char *content_type, const
 
 static void get_fail(struct registry_get *get, struct error *err, bool retry)
 {
-	error_wrap(err, "registry '%s'", get->registry->options.reference->registry);
+	if (!get->is_elsewhere)
+		error_wrap(err, "registry '%s'", get->registry->options.name);
+	else
+		error_wrap(err, "'%.200s'", get->home);
 	get_finish(get, NULL, err, retry);
 }
 
@@ -101,54 +109,20 @@ static void on_wait_over(struct watch *watch, unsigned events, void *data)
 	get_send(get);
 }
 
-/* Seconds or an HTTP date (RFC 9110, 10.2.3); 0 when there is neither. */
-static uint64_t retry_after_ms(const struct http_response *response)
-{
-	const char *value = http_header(response, "Retry-After", 0);
-	struct tm date = { 0 };
-	long long seconds;
-	char *end;
-
-	if (!value)
-		return 0;
-	seconds = strtoll(value, &end, 10);
-	if (end == value) {
-		if (!strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &date))
-			return 0;
-		seconds = (long long)timegm(&date) - (long long)time(NULL);
-	}
-	if (seconds < 0)
-		return 0;
-	return 1000 * (uint64_t)(seconds > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S : seconds);
-}
-
-/* Half of it fixed, half of it random: hosts that lost a registry together do not return together.
- */
-static uint64_t backoff_ms(uint32_t failures)
-{
-	uint64_t delay = BACKOFF_FIRST_MS;
-	uint32_t random = 0;
-
-	while (--failures > 0 && delay < BACKOFF_MAX_MS)
-		delay *= 2;
-	if (delay > BACKOFF_MAX_MS)
-		delay = BACKOFF_MAX_MS;
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-		random = (uint32_t)loop_now_ms();
-	return delay / 2 + random % (delay / 2 + 1);
-}
-
 /* What broke may work the next time: waits and asks for the rest, from the registry itself, because
  * a redirect's signature may have expired. `err` says why; it is final when patience ends. */
 static void get_retry(struct registry_get *get, uint64_t wanted_wait_ms, struct error *err)
 {
 	uint64_t wait_ms;
 
+	if (get->offset >= get->failed_at + FORGIVEN_AFTER)
+		get->failures = 0;
+	get->failed_at = get->offset;
 	if (get->failures++ >= get->registry->options.retries) {
 		get_fail(get, err, true);
 		return;
 	}
-	wait_ms = backoff_ms(get->failures);
+	wait_ms = patience_backoff_ms(get->failures);
 	if (wait_ms < wanted_wait_ms)
 		wait_ms = wanted_wait_ms;
 	get->request = http_request_free(get->request);
@@ -208,66 +182,91 @@ static int on_body(const struct http_response *response, const void *bytes, size
 	return 0;
 }
 
-/* --- tokens ---------------------------------------------------------------------------------- */
+/* --- tokens and passwords --------------------------------------------------------------------- */
 
-static void on_token(struct http_request *request, const struct http_response *response,
-		     const struct error *err, void *data)
+static const struct credential *credential_of(const struct registry *registry)
+{
+	return registry->host && registry->host->credential.user ? &registry->host->credential
+								 : NULL;
+}
+
+static void on_token(void *data, const char *token, uint64_t lifetime_ms, const struct error *err,
+		     bool retry, uint64_t wait_ms)
 {
 	struct registry_get *get = data;
+	struct registry *registry = get->registry;
 	struct error why;
-	char *token;
 
-	(void)request;
-	if (err || response->status == 429 || response->status >= 500) {
-		if (err)
-			why = *err;
-		else
-			error_set(&why, "answer %d", response->status);
-		error_wrap(&why, "its token server");
-		get_retry(get, err ? 0 : retry_after_ms(response), &why);
-		return;
-	}
-	if (response->status != 200) {
-		error_set(&why,
-			  "its token server refuses with %d (check the image's name; credentials "
-			  "are not sent)",
-			  response->status);
-		get_fail(get, &why, false);
-		return;
-	}
-	token = auth_token_parse(strbuf_text(&response->body), response->body.length, &why);
 	if (!token) {
-		get_fail(get, &why, false);
+		why = *err;
+		get->token = token_request_free(get->token);
+		if (retry)
+			get_retry(get, wait_ms, &why);
+		else
+			get_fail(get, &why, false);
 		return;
 	}
-	free(get->registry->token);
-	get->registry->token = token;
+	free(registry->authorization);
+	registry->authorization = xasprintf("Authorization: Bearer %s", token);
+	registry->expires_ms = loop_now_ms() + lifetime_ms;
+	get->token = token_request_free(get->token);
 	get_send(get);
 }
 
-static int ask_for_token(struct registry_get *get, const struct http_response *response,
-			 struct error *err)
+static int use_password(struct registry *registry, struct error *err)
+{
+	const struct credential *credential = credential_of(registry);
+
+	if (!credential)
+		return error_set(err, "it wants a user's name and a password, and no credential is "
+				      "known for it");
+	if (credential->is_identity_token)
+		return error_set(err, "it wants a password, and its credential is an identity "
+				      "token");
+	free(registry->authorization);
+	registry->authorization = credential_header(credential);
+	registry->expires_ms = UINT64_MAX;
+	return 0;
+}
+
+/* A Bearer challenge in any of the headers, else a Basic one. */
+static int find_challenge(const struct http_response *response, struct auth_challenge *ret,
+			  struct error *err)
+{
+	int result = error_set(err, "it refuses with 401 and does not say what it wants");
+	const char *header;
+
+	for (size_t i = 0; (header = http_header(response, "WWW-Authenticate", i)); i++) {
+		struct auth_challenge challenge;
+
+		if (ret->is_bearer ||
+		    auth_challenge_parse(header, &challenge, result < 0 ? err : NULL) < 0)
+			continue;
+		*ret = challenge;
+		result = 0;
+	}
+	return result;
+}
+
+static int authorize(struct registry_get *get, const struct http_response *response,
+		     struct error *err)
 {
 	const struct registry_options *options = &get->registry->options;
 	struct auth_challenge challenge = { 0 };
-	struct http_options ask = { .body_max = ERROR_BODY_MAX, .total_timeout_ms = 60000 };
-	_cleanup_free_ char *url = NULL;
-	const char *header;
-	int found = error_set(err, "it refuses with 401 and does not say what it wants");
+	struct token_options ask = { .http = options->http,
+				     .hosts = options->hosts,
+				     .registry = options->name,
+				     .authority = options->authority,
+				     .repository = options->repository,
+				     .challenge = &challenge };
+	int result = find_challenge(response, &challenge, err);
 
-	for (size_t i = 0; found < 0 && (header = http_header(response, "WWW-Authenticate", i));
-	     i++)
-		found = auth_challenge_parse(header, &challenge, err);
-	if (found < 0)
-		return -1;
-	url = auth_token_url(&challenge, options->reference->repository, get->registry->insecure,
-			     err);
+	if (result == 0 && !challenge.is_bearer)
+		result = use_password(get->registry, err);
+	else if (result == 0)
+		result = token_ask(&ask, on_token, get, &get->token, err);
 	auth_challenge_reset(&challenge);
-	if (!url)
-		return -1;
-	get->request = http_request_free(get->request);
-	ask.url = url;
-	return http_start(options->http, &ask, on_token, get, &get->request, err);
+	return result;
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -282,14 +281,23 @@ static void on_unauthorized(struct registry_get *get, const struct http_response
 		get_retry(get, 0, &why);
 		return;
 	}
-	if (get->tokens++ >= TOKENS_MAX) {
-		error_set(&why, "it refuses its own token with 401 (is the image's name right? "
-				"credentials are not sent)");
+	if (get->is_elsewhere) {
+		error_set(&why, "it refuses with 401, and nothing is sent there to convince it");
 		get_fail(get, &why, false);
 		return;
 	}
-	if (ask_for_token(get, response, &why) < 0)
+	if (get->tokens++ >= TOKENS_MAX) {
+		error_set(&why, "it refuses with 401 what it asked for (%s)",
+			  credential_of(get->registry)
+				  ? "check the image's name and the credential"
+				  : "is the image's name right? no credential is known for it");
 		get_fail(get, &why, false);
+		return;
+	}
+	if (authorize(get, response, &why) < 0)
+		get_fail(get, &why, false);
+	else if (!get->token)
+		get_send(get);
 }
 
 /* An https address never leads to plain http, and plain http only where it is allowed. */
@@ -299,9 +307,8 @@ static bool redirect_allowed(const struct registry_get *get, const char *url)
 
 	if (strncmp(url, "https://", 8) == 0)
 		return true;
-	return get->registry->insecure &&
-	       strncmp(get->redirect ? get->redirect : get->home, "http://", 7) == 0 &&
-	       strv_contains(get->registry->options.insecure, authority);
+	return strncmp(get->redirect ? get->redirect : get->home, "http://", 7) == 0 &&
+	       hosts_is_insecure(get->registry->options.hosts, authority);
 }
 
 static int follow(struct registry_get *get, const struct http_response *response, struct error *err)
@@ -326,6 +333,12 @@ static int follow(struct registry_get *get, const struct http_response *response
 	return 0;
 }
 
+/* What was asked for, for messages. */
+static const char *name_of(const struct registry_get *get)
+{
+	return get->is_elsewhere ? "" : get->home + strlen(get->registry->base);
+}
+
 static void on_refusal(struct registry_get *get, const struct http_response *response)
 {
 	int status = response->status;
@@ -346,8 +359,10 @@ static void on_refusal(struct registry_get *get, const struct http_response *res
 		on_unauthorized(get, response);
 		return;
 	case 404:
-		error_set(&why, "no such image: '%s' (check name and tag)",
-			  get->home + strlen(get->registry->base));
+		error_set(&why, "no such image: '%s' (check name and tag)", name_of(get));
+		if (get->is_elsewhere)
+			error_set(&why, "nothing is there (answer 404)");
+		why.number = ENOENT;
 		get_fail(get, &why, false);
 		return;
 	case 416:
@@ -360,12 +375,14 @@ static void on_refusal(struct registry_get *get, const struct http_response *res
 			get_retry(get, 0, &why);
 		return;
 	default:
-		error_set(&why, "answer %d to '%s'", status,
-			  get->home + strlen(get->registry->base));
+		error_set(&why, "answer %d to '%s'", status, name_of(get));
 		/* 403 from a signed URL: see on_unauthorized. */
 		if (status == 408 || status == 429 || status >= 500 ||
 		    (status == 403 && get->redirect))
-			get_retry(get, retry_after_ms(response), &why);
+			get_retry(get,
+				  patience_asked_ms(http_header(response, "Retry-After", 0),
+						    time(NULL)),
+				  &why);
 		else
 			get_fail(get, &why, false);
 	}
@@ -408,7 +425,12 @@ static void get_send(struct registry_get *get)
 {
 	const char *url = get->redirect ? get->redirect : get->home;
 	_cleanup_strv_ struct strv headers = { 0 };
-	struct http_options ask = { .url = url, .headers = &headers, .on_body = on_body };
+	struct registry *registry = get->registry;
+	struct http_options ask = { .url = url,
+				    .headers = &headers,
+				    .on_body = on_body,
+				    .ca = hosts_ca(registry->options.hosts, url),
+				    .stall_timeout_ms = registry->options.stall_timeout_ms };
 	struct error err;
 
 	get->request = http_request_free(get->request);
@@ -416,22 +438,28 @@ static void get_send(struct registry_get *get)
 	get->is_range_wrong = false;
 	if (get->accept)
 		strv_addf(&headers, "Accept: %s", get->accept);
-	/* The token is for the registry alone (CVE-2020-15157). */
-	if (get->registry->token && http_url_same_origin(url, get->home))
-		strv_addf(&headers, "Authorization: Bearer %s", get->registry->token);
+	if (loop_now_ms() >= registry->expires_ms)
+		free(take_ptr(registry->authorization));
+	/* It is for the registry alone (CVE-2020-15157). */
+	if (registry->authorization && !get->is_elsewhere &&
+	    http_url_same_origin(url, registry->base))
+		strv_add(&headers, registry->authorization);
 	if (get->offset > 0)
 		strv_addf(&headers, "Range: bytes=%llu-", (unsigned long long)get->offset);
-	if (http_start(get->registry->options.http, &ask, on_answer, get, &get->request, &err) < 0)
+	if (http_start(registry->options.http, &ask, on_answer, get, &get->request, &err) < 0)
 		get_retry(get, 0, &err);
 }
 
 struct registry_get *registry_get(struct registry *registry, const char *what, const char *accept,
-				  const struct registry_sink *sink, registry_fn *fn, void *data)
+				  uint64_t offset, const struct registry_sink *sink,
+				  registry_fn *fn, void *data)
 {
 	struct registry_get *get = xcalloc(1, sizeof(*get));
 
 	get->registry = registry;
-	get->home = xasprintf("%s%s", registry->base, what);
+	get->is_elsewhere = strstr(what, "://") != NULL;
+	get->home = get->is_elsewhere ? xstrdup(what) : xasprintf("%s%s", registry->base, what);
+	get->offset = get->failed_at = offset;
 	get->accept = xstrdup(accept);
 	get->sink = *sink;
 	get->fn = fn;
@@ -446,6 +474,7 @@ struct registry_get *registry_get_free(struct registry_get *get)
 	if (!get)
 		return NULL;
 	http_request_free(get->request);
+	token_request_free(get->token);
 	watch_free(get->timer);
 	free(get->home);
 	free(get->redirect);

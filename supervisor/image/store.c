@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -20,7 +21,7 @@
 #include "image/build.h"
 #include "image/sha256.h"
 
-enum { REFERENCE_FILE_MAX = 16 * 1024 };
+enum { REFERENCE_FILE_MAX = 16 * 1024, PART_KEPT_S = 24 * 3600 };
 
 /* --- directories ----------------------------------------------------------------------------- */
 
@@ -78,14 +79,25 @@ void store_close(struct store *store)
 	*store = (struct store){ .blobs_fd = -1 };
 }
 
+/* A part is worth keeping for as long as somebody may come back to it. */
+static bool is_leftover(int directory, const char *name)
+{
+	struct stat st;
+
+	if (strncmp(name, BLOB_TEMPORARY_PREFIX, strlen(BLOB_TEMPORARY_PREFIX)) == 0)
+		return true;
+	return strncmp(name, BLOB_PART_PREFIX, strlen(BLOB_PART_PREFIX)) == 0 &&
+	       fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_mtime + PART_KEPT_S < time(NULL);
+}
+
 void store_collect_blobs(const struct store *store)
 {
 	DIR *dir = opendir(store->blobs);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir)))
-		if (strncmp(entry->d_name, BLOB_TEMPORARY_PREFIX, strlen(BLOB_TEMPORARY_PREFIX)) ==
-		    0)
+		if (is_leftover(dirfd(dir), entry->d_name))
 			unlinkat(dirfd(dir), entry->d_name, 0);
 	if (dir)
 		closedir(dir);

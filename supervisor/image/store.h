@@ -66,7 +66,9 @@ int store_open_blob(const struct store *store, const char *digest, uint64_t size
 		    struct error *err);
 void store_remove_blobs(const struct store *store, const struct strv *digests);
 
-/* Removes half-written blobs; no fetcher may be running. */
+/* Removes half-written blobs, those that can be gone on with after a day; no fetcher may be
+ * running.
+ */
 void store_collect_blobs(const struct store *store);
 
 int store_begin(const struct store *store, struct store_build *ret, struct error *err);

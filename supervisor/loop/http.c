@@ -266,6 +266,15 @@ static void set_method(struct http_request *request, const struct http_options *
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, options->method);
 }
 
+static void set_authorities(CURL *easy, const struct strbuf *ca)
+{
+	struct curl_blob blob = { .data = ca->data, .len = ca->length, .flags = CURL_BLOB_COPY };
+
+	curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+}
+
 static void set_timeouts(CURL *easy, const struct http_options *options)
 {
 	uint32_t connect = options->connect_timeout_ms;
@@ -303,6 +312,8 @@ static void set_options(struct http_request *request, const struct http_options 
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
 		curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	}
+	if (options->ca)
+		set_authorities(easy, options->ca);
 	set_method(request, options);
 	set_timeouts(easy, options);
 }

@@ -50,6 +50,7 @@ struct http_options {
 	size_t body_length;
 	size_t body_max;	     /* more than this collected is an error; 0: 1 MiB */
 	http_body_fn *on_body;	     /* NULL: the body is collected */
+	const struct strbuf *ca;     /* PEM: the only authorities believed; NULL: the system's */
 	uint32_t connect_timeout_ms; /* 0: 15 s */
 	uint32_t stall_timeout_ms;   /* below 1 KiB/s for this long is an error; 0: 30 s */
 	uint32_t total_timeout_ms;   /* 0: none */

@@ -11,6 +11,8 @@
 
 #include "base/strv.h"
 
+enum { SETTINGS_REGISTRIES_MAX = 32, SETTINGS_MIRRORS_MAX = 4 };
+
 /* [registry HOST]: one registry, mirror, or host to which they send us. All is owned. */
 struct registry_settings {
 	char *host;	     /* as in references: "docker.io", "localhost:5000" */

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The image store without the daemon, for tests/system/image-fetch.t:
- *   store_driver STATE_DIR LIBEXEC_DIR INSECURE RETRIES REFERENCE...
+ *   store_driver STOKER_INI REFERENCE...
  * asks for all references at once and prints a line for each as it comes: "image REFERENCE ID
- * MANIFEST SQUASHFS" or "error REFERENCE RETRY TEXT". INSECURE is a list separated by commas.
+ * MANIFEST SQUASHFS" or "error REFERENCE RETRY TEXT". "always:" or "never:" before a reference is
+ * its pull policy.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "config/load.h"
 #include "image/image.h"
 
 struct question {
@@ -32,23 +34,37 @@ static void on_image(void *data, const struct image *image, const struct error *
 		loop_stop(question->loop);
 }
 
-static void read_settings(char **argv, struct settings *settings)
+static int read_settings(const char *path, struct settings *settings)
 {
-	char *list = argv[3];
+	struct problems problems = { 0 };
+	int result = settings_load(path, settings, &problems);
 
-	settings_defaults(settings);
-	free(settings->state_dir);
-	free(settings->libexec_dir);
-	settings->state_dir = xstrdup(argv[1]);
-	settings->libexec_dir = xstrdup(argv[2]);
-	for (char *host = strsep(&list, ","); host; host = strsep(&list, ","))
-		strv_add(&settings->insecure_registries, host);
-	settings->fetch_retries = (uint32_t)atoi(argv[4]);
+	fputs(strbuf_text(&problems.text), stderr);
+	problems_reset(&problems);
+	return result;
+}
+
+static enum pull_policy policy_of(const char **reference)
+{
+	static const struct {
+		const char *prefix;
+		enum pull_policy policy;
+	} policies[] = { { "always:", PULL_ALWAYS }, { "never:", PULL_NEVER } };
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t length = strlen(policies[i].prefix);
+
+		if (strncmp(*reference, policies[i].prefix, length) != 0)
+			continue;
+		*reference += length;
+		return policies[i].policy;
+	}
+	return PULL_MISSING;
 }
 
 int main(int argc, char **argv)
 {
-	int pending = argc - 5;
+	int pending = argc - 2;
 	struct question *questions;
 	struct settings settings;
 	struct image_store *store;
@@ -57,16 +73,20 @@ int main(int argc, char **argv)
 
 	if (pending < 1)
 		return 2;
-	read_settings(argv, &settings);
+	if (read_settings(argv[1], &settings) < 0)
+		return 1;
 	loop = loop_new(&err);
 	if (!loop || image_store_open(loop, &settings, &store, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
 	questions = xcalloc((size_t)pending, sizeof(*questions));
-	for (int i = 0; i < argc - 5; i++) {
-		questions[i] = (struct question){ argv[5 + i], loop, &pending };
-		image_request(store, argv[5 + i], PULL_MISSING, on_image, &questions[i]);
+	for (int i = 0; i < argc - 2; i++) {
+		const char *reference = argv[2 + i];
+		enum pull_policy policy = policy_of(&reference);
+
+		questions[i] = (struct question){ reference, loop, &pending };
+		image_request(store, reference, policy, on_image, &questions[i]);
 	}
 	loop_run(loop);
 	image_store_close(store);
