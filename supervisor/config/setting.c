@@ -14,19 +14,20 @@
 #include "model/reference.h"
 
 enum setting_type {
-	SETTING_PATH,	    /* char *: absolute */
-	SETTING_KERNEL,	    /* char *: "auto" or absolute */
-	SETTING_CGROUP,	    /* char *: "auto", "none" or absolute */
-	SETTING_VMM,	    /* char * */
-	SETTING_LEVEL,	    /* int */
-	SETTING_BOOL,	    /* bool: yes or no */
-	SETTING_U32,	    /* uint32_t, also uid_t */
-	SETTING_SIZE,	    /* uint64_t, bytes */
-	SETTING_DURATION,   /* uint64_t, ms */
-	SETTING_REGISTRIES, /* struct strv */
-	SETTING_HOST,	    /* char * */
-	SETTING_MIRRORS,    /* struct strv */
-	SETTING_CHECKS,	    /* uint64_t, a set of enum check */
+	SETTING_PATH,	     /* char *: absolute */
+	SETTING_KERNEL,	     /* char *: "auto" or absolute */
+	SETTING_CGROUP,	     /* char *: "auto", "none" or absolute */
+	SETTING_VMM,	     /* char * */
+	SETTING_LEVEL,	     /* int */
+	SETTING_BOOL,	     /* bool: yes or no */
+	SETTING_U32,	     /* uint32_t, also uid_t */
+	SETTING_SIZE,	     /* uint64_t, bytes */
+	SETTING_DURATION,    /* uint64_t, ms */
+	SETTING_REGISTRIES,  /* struct strv */
+	SETTING_HOST,	     /* char * */
+	SETTING_MIRRORS,     /* struct strv */
+	SETTING_CHECKS,	     /* uint64_t, a set of enum check */
+	SETTING_COMPRESSION, /* struct compression */
 };
 
 struct setting {
@@ -56,7 +57,8 @@ static const struct setting table[] = {
 	{ "image", "foreign_layers", SETTING_BOOL, AT(foreign_layers) },
 	{ "image", "credentials", SETTING_PATH, AT(credentials_path) },
 	{ "image", "credential_helpers", SETTING_PATH, AT(credential_helpers_dir) },
-	{ "image", "jobs", SETTING_U32, AT(jobs), 0, 256 },
+	{ "image", "jobs", SETTING_U32, AT(jobs), 0, 64 },
+	{ "image", "compress", SETTING_COMPRESSION, AT(compression) },
 	{ SETTING_REGISTRY_SECTION, "mirrors", SETTING_MIRRORS, OF_REGISTRY(mirrors) },
 	{ SETTING_REGISTRY_SECTION, "ca", SETTING_PATH, OF_REGISTRY(ca_path) },
 	{ SETTING_REGISTRY_SECTION, "token_server", SETTING_HOST, OF_REGISTRY(token_server) },
@@ -302,6 +304,8 @@ int setting_set(size_t index, const char *value, struct settings *settings, stru
 		return set_mirrors(value, field, err);
 	case SETTING_CHECKS:
 		return set_checks(value, field, err);
+	case SETTING_COMPRESSION:
+		return compression_parse(value, field, err);
 	}
 	return error_set(err, "has an unknown type");
 }

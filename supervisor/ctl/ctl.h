@@ -26,6 +26,7 @@ struct ctl {
 	bool is_dry_run;
 	const char *output_path; /* NULL: none was given, as of the next */
 	const char *platform;
+	const char *compression;
 	uint64_t lines;
 	uint64_t timeout_ms;
 };

@@ -84,10 +84,15 @@ static int run_pull(struct file_pull *file, const struct settings *settings, str
 {
 	static const int numbers[INTERRUPTS] = { SIGINT, SIGTERM };
 	struct watch *interrupts[INTERRUPTS];
+	struct compression compression = settings->compression;
 	const struct image_pull_options options = { .reference = file->ctl->args[0],
 						    .platform = file->ctl->platform,
-						    .output = file->ctl->output_path };
+						    .output = file->ctl->output_path,
+						    .compression = &compression };
 
+	if (file->ctl->compression &&
+	    compression_parse(file->ctl->compression, &compression, err) < 0)
+		return error_wrap(err, "--compress");
 	if (image_pull_start(file->loop, settings, &options, on_pulled, file, &file->pull, err) < 0)
 		return -1;
 	for (size_t i = 0; i < INTERRUPTS; i++)

@@ -22,6 +22,7 @@ enum {
 	OPTION_OUTPUT = 32,
 	OPTION_PLATFORM = 64,
 	OPTION_DRY_RUN = 128,
+	OPTION_COMPRESS = 256,
 };
 
 static const struct command {
@@ -48,8 +49,8 @@ static const struct command {
 	{ "resume", ctl_resume, 0, 1, 1, "resume VM", "let a paused VM go on" },
 	{ "events", ctl_events, OPTION_FOLLOW, 0, 0, "events [-f]",
 	  "show what happened to instances" },
-	{ "image pull", ctl_image_pull, OPTION_OUTPUT | OPTION_PLATFORM, 1, 1,
-	  "image pull -o FILE [--platform OS/ARCH] REF",
+	{ "image pull", ctl_image_pull, OPTION_OUTPUT | OPTION_PLATFORM | OPTION_COMPRESS, 1, 1,
+	  "image pull -o FILE [--platform OS/ARCH] [--compress METHOD] REF",
 	  "write the squashfs that an image becomes (needs no daemon)", "the name of an image" },
 	{ "doctor", ctl_doctor, OPTION_JSON, 0, 0, "doctor [--json]",
 	  "examine this host, and say what to do about it (needs no daemon)" },
@@ -77,6 +78,8 @@ static const struct option {
 	{ 'o', "output", OPTION_OUTPUT, "FILE", "image pull: write the squashfs here" },
 	{ 0, "platform", OPTION_PLATFORM, "OS/ARCH",
 	  "image pull: not this host's, as in linux/arm64" },
+	{ 0, "compress", OPTION_COMPRESS, "METHOD[:LEVEL]",
+	  "image pull: zstd, gzip, lz4 or xz (default as in stoker.ini)" },
 };
 
 enum { COMMAND_TABLE_COUNT = sizeof(commands) / sizeof(commands[0]) };
@@ -222,6 +225,8 @@ static int set_option(struct line *line, const struct option *option, const char
 		ctl->output_path = value;
 	else if (option->bit == OPTION_PLATFORM)
 		ctl->platform = value;
+	else if (option->bit == OPTION_COMPRESS)
+		ctl->compression = value;
 	else if (option->bit == OPTION_DRY_RUN)
 		ctl->is_dry_run = true;
 	else if (option->letter == 'c')

@@ -31,7 +31,9 @@ enum { FD_REPORT = 3, FD_SQUASHFS, FD_RECORD, FD_CONFIG, FD_LAYERS };
 enum { PROGRESS_STEPS = 100 };
 
 struct build {
-	unsigned jobs, level;
+	unsigned jobs;
+	struct compression compression;
+	bool is_compression_given;
 	char config_digest[DIGEST_HEX + 1];
 	struct layer_blob layers[REPORT_LAYERS_MAX];
 	size_t layer_count;
@@ -94,8 +96,9 @@ static int parse_option(struct build *build, int option, struct error *err)
 	switch (option) {
 	case 'j':
 		return parse_count(optarg, SQUASH_JOBS_MAX, &build->jobs, err);
-	case 'l':
-		return parse_count(optarg, SQUASH_LEVEL_MAX, &build->level, err);
+	case 'z':
+		build->is_compression_given = true;
+		return compression_parse(optarg, &build->compression, err);
 	case 'c':
 		return parse_digest(optarg, build->config_digest, err);
 	case 'y':
@@ -109,7 +112,7 @@ static int parse_arguments(struct build *build, int argc, char **argv, struct er
 {
 	static const struct option options[] = {
 		{ "jobs", required_argument, NULL, 'j' },
-		{ "level", required_argument, NULL, 'l' },
+		{ "compress", required_argument, NULL, 'z' },
 		{ "config-digest", required_argument, NULL, 'c' },
 		{ "layer", required_argument, NULL, 'y' },
 		{ 0 },
@@ -123,9 +126,9 @@ static int parse_arguments(struct build *build, int argc, char **argv, struct er
 			return -1;
 	if (optind < argc)
 		return error_set(err, "'%s' is not an option", argv[optind]);
-	if (build->jobs == 0 || build->level == 0 || !build->config_digest[0] ||
+	if (build->jobs == 0 || !build->is_compression_given || !build->config_digest[0] ||
 	    build->layer_count == 0)
-		return error_set(err, "--jobs, --level, --config-digest or --layer is missing");
+		return error_set(err, "--jobs, --compress, --config-digest or --layer is missing");
 	return 0;
 }
 
@@ -225,7 +228,7 @@ static int run(struct build *build, struct error *err)
 	const struct flatten_options options = {
 		.fd = FD_SQUASHFS,
 		.jobs = build->jobs,
-		.level = build->level,
+		.compression = build->compression,
 		.layers = build->layers,
 		.layer_count = build->layer_count,
 		.progress = report_progress,

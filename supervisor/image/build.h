@@ -5,16 +5,16 @@
 
 enum {
 	/* Part of an image's id: raised when the same layers would become another file system. */
-	BUILD_VERSION = 1,
-	BUILD_LEVEL = 3, /* of zstd */
+	BUILD_VERSION = 2,
 };
 
 /*
- * stoker-image build --jobs N --level L --config-digest D --layer TYPE:D [--layer TYPE:D]...
- * where TYPE is tar, gzip or zstd and D is sha256:HEX. Descriptors: 3 the report pipe, 4 the
- * squashfs to write, 5 the image record to write, 6 the config blob, 7+i layer i, bottom first, and
- * after the last layer the notes to write. Confines itself before it reads a blob. Returns the exit
- * status: 0 after REPORT_BUILT, 1 after REPORT_ERROR, 2 for wrong arguments.
+ * stoker-image build --jobs N --compress C --config-digest D --layer TYPE:D [--layer TYPE:D]...
+ * where C is as in model/compression.h, TYPE is tar, gzip or zstd and D is sha256:HEX. Descriptors:
+ * 3 the report pipe, 4 the squashfs to write, 5 the image record to write, 6 the config blob, 7+i
+ * layer i, bottom first, and after the last layer the notes to write. Confines itself before it
+ * reads a blob. Returns the exit status: 0 after REPORT_BUILT, 1 after REPORT_ERROR, 2 for wrong
+ * arguments.
  */
 int build_main(int argc, char **argv);
 

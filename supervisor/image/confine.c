@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -477,6 +478,10 @@ int confine_build(struct error *err)
 		{ RLIMIT_MEMLOCK, "memlock", 0 },
 	};
 
+	/* A further arena, as threads get them, reads /proc/sys/vm/overcommit_memory the first time
+	 * that it shrinks (malloc's shrink_heap); the main one never does. */
+	if (mallopt(M_ARENA_MAX, 1) != 1)
+		return error_set(err, "confinement: cannot keep malloc to one arena");
 	if (drop_privileges(err) < 0 ||
 	    apply_limits(limits, sizeof(limits) / sizeof(limits[0]), err) < 0 ||
 	    confine_files(false, err) < 0 || confine_calls(false, err) < 0)

@@ -219,7 +219,8 @@ static int begin_image(struct flatten *flatten, struct error *err)
 	flatten->squash = squash_close(flatten->squash);
 	if (ftruncate(options->fd, 0) < 0)
 		return error_errno(err, errno, "squashfs: cannot truncate");
-	return squash_open(options->fd, options->jobs, options->level, &flatten->squash, err);
+	return squash_open(options->fd, options->jobs, &options->compression, &flatten->squash,
+			   err);
 }
 
 /* Of the listed files, leaves those that are not written: all of them, when too much was written

@@ -13,10 +13,12 @@
 
 #include "base/error.h"
 #include "image/layerstream.h"
+#include "model/compression.h"
 
 struct flatten_options {
 	int fd; /* the squashfs: an empty file, open for reading and writing */
-	unsigned jobs, level;
+	unsigned jobs;
+	struct compression compression;
 	const struct layer_blob *layers; /* bottom first */
 	size_t layer_count;		 /* 1 to REPORT_LAYERS_MAX */
 

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "image/build.h"
+#include "image/squash.h"
 
 enum { FETCH_FD = 4, CONFIG_FD = 6, LAYER_FD = 7, OUTPUTS = 3 };
 
@@ -78,12 +79,16 @@ static void add_build_arguments(const struct job *job, struct strv *arguments)
 	};
 	uint32_t jobs = job->store->settings->jobs;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	char compression[COMPRESSION_TEXT_SIZE];
 
+	compression_format(&job->store->settings->compression, compression);
 	strv_add(arguments, "build");
 	strv_add(arguments, "--jobs");
-	strv_addf(arguments, "%ld", jobs ? (long)jobs : cpus > 0 ? cpus : 1);
-	strv_add(arguments, "--level");
-	strv_addf(arguments, "%d", BUILD_LEVEL);
+	if (jobs == 0)
+		jobs = cpus < 1 ? 1 : cpus > SQUASH_JOBS_MAX ? SQUASH_JOBS_MAX : (uint32_t)cpus;
+	strv_addf(arguments, "%u", jobs);
+	strv_add(arguments, "--compress");
+	strv_add(arguments, compression);
 	strv_add(arguments, "--config-digest");
 	strv_add(arguments, job->facts.config);
 	for (size_t i = 0; i < job->facts.layer_count; i++) {
@@ -168,7 +173,8 @@ static bool on_known(void *data, const struct process_result *result)
 	memcpy(job->facts.config, result->config, OCI_DIGEST_SIZE);
 	memcpy(job->facts.layers, result->layers, sizeof(result->layers));
 	job->facts.layer_count = result->layer_count;
-	store_image_id(job->facts.config, job->facts.layers, job->facts.layer_count, job->facts.id);
+	store_image_id(job->facts.config, job->facts.layers, job->facts.layer_count,
+		       &job->store->settings->compression, job->facts.id);
 	job->image = store_find(&job->store->disk, job->facts.id, job->facts.manifest);
 	return job->image != NULL;
 }

@@ -121,6 +121,8 @@ int image_pull_start(struct loop *loop, const struct settings *settings,
 	pull->data = data;
 	pull->settings = *settings;
 	pull->settings.state_dir = pull->part;
+	if (options->compression)
+		pull->settings.compression = *options->compression;
 	if (open_part(pull->part, &pull->lock_fd, err) < 0 ||
 	    image_store_open(loop, &pull->settings, &pull->store, err) < 0 ||
 	    image_store_set_platform(pull->store, options->platform, err) < 0) {

@@ -15,6 +15,7 @@ struct image_pull_options {
 	const char *reference;
 	const char *platform; /* "os/arch[/variant]"; NULL: this host's */
 	const char *output;   /* path of the squashfs; replaced when it is complete and synced */
+	const struct compression *compression; /* NULL: as the settings say */
 };
 
 /* Fires once, never from inside a call. `image` is borrowed and without paths that last; exactly

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Called by image/build.c: contents first, in the order in which the layers give them, then the
- * tree. This and image/squash_blocks.c are the home of libsquashfs (LGPL, linked dynamically). The
- * format is squashfs 4.0, Documentation/filesystems/squashfs.rst of the kernel; names are sorted by
- * bytes because the kernel searches them so.
+ * Called by image/flatten.c: contents first, in the order in which the layers give them, then the
+ * tree. This, squash_blocks.c and squash_compress.c are the home of libsquashfs (LGPL, linked
+ * dynamically). The format is squashfs 4.0, Documentation/filesystems/squashfs.rst of the kernel;
+ * names are sorted by bytes because the kernel searches them so.
  */
 #include "image/squash.h"
 
@@ -24,6 +24,7 @@
 #include "base/alloc.h"
 #include "image/hashkey.h"
 #include "image/squash_blocks.h"
+#include "image/squash_compress.h"
 
 enum {
 	DEVICE_BLOCK = 4096,
@@ -154,23 +155,11 @@ static int id_index(struct squash *squash, uint32_t id, sqfs_u16 *ret, struct er
 /* --- opening -----------------------------------------------------------------------------------
  */
 
-static int open_compressors(struct squash *squash, unsigned level, struct error *err)
+static int write_head(struct squash *squash, const struct compression *compression,
+		      struct error *err)
 {
-	sqfs_compressor_config_t config;
-	int code = sqfs_compressor_config_init(&config, SQFS_COMP_ZSTD, SQUASH_BLOCK, 0);
-
-	config.level = level;
-	if (code == 0)
-		code = sqfs_compressor_create(&config, &squash->compressor);
-	config.flags |= SQFS_COMP_FLAG_UNCOMPRESS;
-	if (code == 0)
-		code = sqfs_compressor_create(&config, &squash->decompressor);
-	return code == 0 ? 0 : squash_error(squash, code, "zstd", err);
-}
-
-static int write_head(struct squash *squash, struct error *err)
-{
-	int code = sqfs_super_init(&squash->super, SQUASH_BLOCK, 0, SQFS_COMP_ZSTD);
+	int code = sqfs_super_init(&squash->super, SQUASH_BLOCK, 0,
+				   squash_compressor_id(compression));
 
 	if (code == 0)
 		code = sqfs_super_write(&squash->super, squash->file);
@@ -217,9 +206,11 @@ static int open_tables(struct squash *squash, struct error *err)
 	return 0;
 }
 
-int squash_open(int fd, unsigned jobs, unsigned level, struct squash **ret, struct error *err)
+int squash_open(int fd, unsigned jobs, const struct compression *compression, struct squash **ret,
+		struct error *err)
 {
 	CLEANUP(squash_close_cleanup) struct squash *squash = xcalloc(1, sizeof(*squash));
+	int code;
 
 	squash->id_map = id_map_new();
 	squash->file = squash_file_new(fd);
@@ -227,8 +218,12 @@ int squash_open(int fd, unsigned jobs, unsigned level, struct squash **ret, stru
 	squash->fragments = sqfs_frag_table_create(0);
 	if (!squash->fragments)
 		return squash_error(squash, SQFS_ERROR_ALLOC, "tables", err);
-	if (open_compressors(squash, level, err) < 0 || write_head(squash, err) < 0 ||
-	    open_processor(squash, jobs, err) < 0 || open_tables(squash, err) < 0)
+	code = squash_compressors_new(compression, SQUASH_BLOCK, &squash->compressor,
+				      &squash->decompressor);
+	if (code != 0)
+		return squash_error(squash, code, "compressor", err);
+	if (write_head(squash, compression, err) < 0 || open_processor(squash, jobs, err) < 0 ||
+	    open_tables(squash, err) < 0)
 		return -1;
 	*ret = take_ptr(squash);
 	return 0;

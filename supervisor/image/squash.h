@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tree and its files' contents -> a squashfs 4.0 (zstd, 128 KiB blocks) behind a descriptor.
+ * The tree and its files' contents -> a squashfs 4.0 (128 KiB blocks) behind a descriptor.
  * The same tree and contents give the same bytes, whatever the number of jobs.
  */
 #ifndef STOKER_IMAGE_SQUASH_H
@@ -9,19 +9,20 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "image/tree.h"
+#include "model/compression.h"
 
 enum {
 	SQUASH_BLOCK = 128 << 10,
 	SQUASH_IDS_MAX = 65535, /* distinct owners and groups, together */
 	SQUASH_JOBS_MAX = 64,
-	SQUASH_LEVEL_MAX = 22,
 };
 
 struct squash;
 struct squash_contents;
 
 /* Starts an image in an empty file that is open for reading and writing; it stays the caller's. */
-int squash_open(int fd, unsigned jobs, unsigned level, struct squash **ret, struct error *err);
+int squash_open(int fd, unsigned jobs, const struct compression *compression, struct squash **ret,
+		struct error *err);
 struct squash *squash_close(struct squash *squash);
 DEFINE_CLEANUP(struct squash, squash_close);
 

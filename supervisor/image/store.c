@@ -110,13 +110,13 @@ static const char *const type_names[] = {
 };
 
 void store_image_id(const char *config_digest, const struct oci_descriptor *layers, size_t count,
-		    char ret[STORE_ID_SIZE])
+		    const struct compression *compression, char ret[STORE_ID_SIZE])
 {
 	_cleanup_strbuf_ struct strbuf text = { 0 };
-	char digest[OCI_DIGEST_SIZE];
+	char digest[OCI_DIGEST_SIZE], method[COMPRESSION_TEXT_SIZE];
 
-	strbuf_printf(&text, "flattener %d zstd %d\nconfig %s\n", BUILD_VERSION, BUILD_LEVEL,
-		      config_digest);
+	compression_format(compression, method);
+	strbuf_printf(&text, "flattener %d %s\nconfig %s\n", BUILD_VERSION, method, config_digest);
 	for (size_t i = 0; i < count; i++)
 		strbuf_printf(&text, "layer %s %s\n", type_names[layers[i].layer_type],
 			      layers[i].digest);

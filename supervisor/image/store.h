@@ -22,6 +22,7 @@
 #include "base/strv.h"
 #include "image/image.h"
 #include "image/oci.h"
+#include "model/compression.h"
 
 enum { STORE_ID_SIZE = 65 }; /* 64 digits, NUL */
 
@@ -50,7 +51,7 @@ void store_close(struct store *store);
 
 /* What decides the content of the squashfs and of the record, as one id. */
 void store_image_id(const char *config_digest, const struct oci_descriptor *layers, size_t count,
-		    char ret[STORE_ID_SIZE]);
+		    const struct compression *compression, char ret[STORE_ID_SIZE]);
 
 /* The published image, or NULL. The caller frees it. */
 struct image *store_find(const struct store *store, const char *id, const char *manifest_digest);

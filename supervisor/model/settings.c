@@ -23,6 +23,7 @@ void settings_defaults(struct settings *ret)
 		.fetch_retries = 3,
 		.stall_timeout_ms = 30000,
 		.jobs = 0,
+		.compression = compression_default(),
 		.default_vmm = xstrdup("auto"),
 		.default_kernel = xstrdup("auto"),
 		.qemu_path = xstrdup("/usr/bin/qemu-system-x86_64"),

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/strv.h"
+#include "model/compression.h"
 
 enum { SETTINGS_REGISTRIES_MAX = 32, SETTINGS_MIRRORS_MAX = 4 };
 
@@ -46,8 +47,9 @@ struct settings {
 	uint64_t stall_timeout_ms;	 /* stall_timeout = 30s: below 1 KiB/s for so long */
 	bool foreign_layers;		 /* foreign_layers = no: may come from their own URLs */
 	char *credentials_path; /* credentials = /path: as `docker login` writes it; or NULL */
-	char *credential_helpers_dir; /* credential_helpers = /path: or NULL: none is run */
-	uint32_t jobs;		      /* jobs = 0: compression threads; 0 = one per CPU */
+	char *credential_helpers_dir;	/* credential_helpers = /path: or NULL: none is run */
+	uint32_t jobs;			/* jobs = 0: compression threads; 0 = one per CPU */
+	struct compression compression; /* compress = zstd:3 */
 
 	/* [registry HOST] */
 	struct registry_settings *registries; /* owned */

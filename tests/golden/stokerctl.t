@@ -325,7 +325,7 @@ check_usage(['image'], 2, "stokerctl: 'image' needs one of: pull\n$try");
 check_usage(['image', 'pul', 'x'], 2,
 	"stokerctl: unknown command 'image pul' (did you mean 'image pull'?)\n$try");
 check_usage(['image', 'pull'], 2, "stokerctl: 'image pull' needs the name of an image (usage: "
-	. "stokerctl image pull -o FILE [--platform OS/ARCH] REF)\n$try");
+	. "stokerctl image pull -o FILE [--platform OS/ARCH] [--compress METHOD] REF)\n$try");
 check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do with '-f' "
 	. "(usage: stokerctl plan)\n$try");
 

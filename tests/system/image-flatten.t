@@ -237,10 +237,12 @@ sub write_layout {
 
 # --- the worker ---------------------------------------------------------------------------------
 
+my $compress = 'zstd:3';
+
 # Runs the worker as nobody with its descriptors; returns (exit status, last report's kind, text).
 sub flatten {
 	my ($name, $jobs, $config, @layers) = @_;
-	my @arguments = ('build', '--jobs', $jobs, '--level', 3, '--config-digest',
+	my @arguments = ('build', '--jobs', $jobs, '--compress', $compress, '--config-digest',
 		'sha256:' . sha256_hex($config));
 	my @files = ("$work/$name.squashfs", "$work/$name.record", "$work/$name.config");
 	spew($files[0], '');
@@ -384,6 +386,25 @@ for my $jobs (1, 4) {
 is(sha256_hex(slurp("$work/mixed.squashfs")), $digest,
 	'zstd, plain tar and gzip in two members: the same bytes') or diag($text);
 
+# Another method is another file, of the same tree.
+for ([ 'gzip:9', 1 ], [ 'lz4', 5 ], [ 'xz', 4 ], [ 'zstd:19', 6 ]) {
+	my ($method, $number) = @$_;
+	my ($name) = $method =~ /^(\w+)/;
+	my %sums;
+	$compress = $method;
+	for my $jobs (1, 2) {
+		($status, $kind, $text) = flatten("as-$name", $jobs, $config, map { [ gzip => $_ ] } @gzip);
+		is($status, 0, "$method, $jobs jobs: built") or diag($text);
+		$sums{ sha256_hex(slurp("$work/as-$name.squashfs")) } = 1;
+	}
+	is(scalar(keys %sums), 1, "$method: the same bytes");
+	is(unpack('x20 v', slurp("$work/as-$name.squashfs")), $number, "$method: what the superblock says");
+	ok(unsquash("$work/as-$name.squashfs", "$work/as-actual"), "$method: unpacked");
+	is(join("\n", differences($expected, inventory("$work/as-actual", without_mtime => \%implicit))), '',
+		"$method: no difference");
+}
+$compress = 'zstd:3';
+
 # --- 3. the image record ------------------------------------------------------------------------
 
 my @entries;
@@ -428,7 +449,7 @@ refused('a path out of the root', qr/^layer 1 of 1: '..\/x': '\.\.' in a path$/,
 
 {
 	my $zeros = 'sha256:' . '0' x 64;
-	my $out = qx{$program build --jobs 1 --level 3 --config-digest $zeros --layer tar:$zeros \\
+	my $out = qx{$program build --jobs 1 --compress zstd:3 --config-digest $zeros --layer tar:$zeros \\
 		3>&1 4<>/dev/null 5<>/dev/null 6</dev/null 7</dev/null 8<>/dev/null};
 	is($? >> 8, 1, 'as root: refused');
 	like($out, qr/must not run as root/, 'as root: says so');

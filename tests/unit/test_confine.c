@@ -75,6 +75,37 @@ static int start_thread(void)
 	return pthread_join(thread, &result) == 0 && result == &mark ? 0 : 2;
 }
 
+enum { PIECES = 512, PIECE = 64 << 10 };
+
+/* What a compressor does: much memory in a thread, and all of it back. */
+static void *use_and_free(void *argument)
+{
+	static void *pieces[PIECES];
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < PIECES; i++) {
+			pieces[i] = malloc(PIECE);
+			if (!pieces[i])
+				return NULL;
+			memset(pieces[i], 1, PIECE);
+		}
+		for (int i = PIECES; i > 0; i--)
+			free(pieces[i - 1]);
+	}
+	return argument;
+}
+
+static int use_memory_in_thread(void)
+{
+	pthread_t thread;
+	void *result = NULL;
+	int mark;
+
+	if (pthread_create(&thread, NULL, use_and_free, &mark) != 0)
+		return 1;
+	return pthread_join(thread, &result) == 0 && result == &mark ? 0 : 2;
+}
+
 static int start_process(void)
 {
 	return fork() < 0 ? 1 : 2;
@@ -132,6 +163,7 @@ static void test_build(void **state)
 	skip_under_sanitizer();
 	assert_int_equal(run_confined(confine_build, start_thread), 0);
 	assert_int_equal(run_confined(confine_build, use_memory), 0);
+	assert_int_equal(run_confined(confine_build, use_memory_in_thread), 0);
 	assert_int_equal(run_confined(confine_build, start_process), -SIGSYS);
 	assert_int_equal(run_confined(confine_build, open_file), -SIGSYS);
 	assert_int_equal(run_confined(confine_build, open_socket), -SIGSYS);

@@ -57,7 +57,7 @@ static void test_all_keys(void **state)
 		"[host]\nrequire = kvm  smt uids\n"
 		"[image] ; of images\n"
 		"insecure_registries = localhost:5000 registry.test\n"
-		"retries = 0\njobs = 4\nstall_timeout = 2s\n"
+		"retries = 0\njobs = 4\ncompress = gzip:1\nstall_timeout = 2s\n"
 		"foreign_layers = yes\ncredentials = /a/auth.json\n"
 		"credential_helpers = /a/helpers\n"
 		"[registry docker.io]\nmirrors = localhost:5000 m.test/hub/x\n"
@@ -91,6 +91,8 @@ static void test_all_keys(void **state)
 	assert_string_equal(settings.insecure_registries.items[1], "registry.test");
 	assert_int_equal(settings.fetch_retries, 0);
 	assert_int_equal(settings.jobs, 4);
+	assert_int_equal(settings.compression.method, COMPRESSION_GZIP);
+	assert_int_equal(settings.compression.level, 1);
 	assert_int_equal(settings.stall_timeout_ms, 2000);
 	assert_true(settings.foreign_layers);
 	assert_string_equal(settings.credentials_path, "/a/auth.json");
@@ -209,6 +211,15 @@ static void test_refused(void **state)
 		{ "[log]\nfile_size = 1KiB\n",
 		  "s.ini:2:13: file_size: 1KiB is out of range (64KiB to 1TiB)\n"
 		  "file_size = 1KiB\n            ^\n" },
+		{ "[image]\ncompress = zstd:23\n",
+		  "s.ini:2:12: compress: '23' is not a level of zstd (1 to 22)\n"
+		  "compress = zstd:23\n           ^\n" },
+		{ "[image]\ncompress = lz4:1\n", "s.ini:2:12: compress: lz4 has no levels\n"
+						 "compress = lz4:1\n           ^\n" },
+		{ "[image]\ncompress = zst:3\n",
+		  "s.ini:2:12: compress: 'zst:3' is not a compression (zstd:LEVEL, gzip:LEVEL, lz4 "
+		  "or xz)\n"
+		  "compress = zst:3\n           ^\n" },
 		{ "[image]\ninsecure_registries = https://a\n",
 		  "s.ini:2:23: insecure_registries: 'https://a' is not a registry (docker.io, "
 		  "localhost:5000)\ninsecure_registries = https://a\n                      ^\n" },
