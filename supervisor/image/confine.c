@@ -480,7 +480,7 @@ int confine_build(struct error *err)
 
 	/* A further arena, as threads get them, reads /proc/sys/vm/overcommit_memory the first time
 	 * that it shrinks (malloc's shrink_heap); the main one never does. */
-	if (mallopt(M_ARENA_MAX, 1) != 1)
+	if (!WITH_SANITIZER && mallopt(M_ARENA_MAX, 1) != 1)
 		return error_set(err, "confinement: cannot keep malloc to one arena");
 	if (drop_privileges(err) < 0 ||
 	    apply_limits(limits, sizeof(limits) / sizeof(limits[0]), err) < 0 ||

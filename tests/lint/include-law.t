@@ -79,11 +79,11 @@ check_law('supervisor/instance/broken.c', "#include \"control/server.h\"\n",
 	'what lies to the right is out of sight');
 check_law('supervisor/ctl/broken.c', "#include \"instance/roster.h\"\n",
 	'supervisor/ctl/broken.c:1: ctl/ may not include instance/roster.h '
-	. '(ctl/ sees base, model, loop, host, config, plan, control/protocol.h)',
+	. '(ctl/ sees base, model, loop, host, config, plan, control/protocol.h, image/image.h, image/pull.h)',
 	'the control tool is not the daemon');
 check_law('supervisor/ctl/broken.c', "#include \"control/server.h\"\n",
 	'supervisor/ctl/broken.c:1: ctl/ may not include control/server.h '
-	. '(ctl/ sees base, model, loop, host, config, plan, control/protocol.h)',
+	. '(ctl/ sees base, model, loop, host, config, plan, control/protocol.h, image/image.h, image/pull.h)',
 	'one header of a folder does not open the rest');
 check_law('supervisor/ctl/fine.c', "#include \"control/protocol.h\"\n", undef,
 	'the protocol is for both ends');
