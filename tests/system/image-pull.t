@@ -99,15 +99,14 @@ is "a second pull waits for nobody" "$(errors pull -o "$file" "oci:$work/layout"
 kill -KILL "$pull"
 wait "$pull" 2>/dev/null
 is "the old file is as it was" "$(sha256sum <"$file")" "$first"
-before=$(stat -c '%i %Y' "$part/images/blobs/sha256/$layer")
 no_workers() { ! ps -o pid= -u 860000,860001 | grep -q .; }
 ok "its workers went with it" wait_for 60 no_workers
+# Nowhere else to be had: the next one must build from the layer that is there.
+mv "$work/layout/blobs/sha256/$layer" "$work/layer"
 start_pull
-again() { builds && [ -n "$(find "$part/images/tmp" -name '*.sqfs' 2>/dev/null)" ]; }
-ok "the next one builds" wait_for 60 again
-is "from the layer that was there" "$(stat -c '%i %Y' "$part/images/blobs/sha256/$layer")" "$before"
 wait "$pull"
-is "and ends well" "$?" 0
+is "the next one ends well with the layer that was there" "$?" 0
+mv "$work/layer" "$work/layout/blobs/sha256/$layer"
 not_ok "with another file" test "$(sha256sum <"$file")" = "$first"
 is "nothing is left" "$(content)" "app.sqfs "
 
