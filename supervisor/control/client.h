@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One client of the control socket, between server.c, which moves bytes and enforces the limits,
- * and commands.c and logs.c, which know what the commands answer.
+ * and commands.c, logs.c and images.c, which know what the commands answer.
  *
  * A command never writes more than it is asked for: `more` is called while the client's queue has
  * room, so what waits for a slow reader is bounded, whatever the size of the answer.
@@ -17,6 +17,7 @@
 #include "control/protocol.h"
 #include "control/server.h"
 #include "control/tail.h"
+#include "image/catalog.h"
 
 enum { EVENTS_KEPT = 512 };
 
@@ -49,7 +50,9 @@ struct job {
 	uint64_t until_ms;   /* reload: when to stop waiting */
 	bool is_waiting;     /* reload: not settled yet */
 	bool has_settled;
-	struct tail *tail; /* logs; owned */
+	struct tail *tail;	 /* logs; owned */
+	struct catalog *catalog; /* image list; owned */
+	struct pull *pull;	 /* image pull; owned */
 };
 
 struct client {
@@ -78,10 +81,22 @@ extern const struct command control_commands[COMMAND_COUNT];
 int logs_start(struct client *client, struct error *err);
 enum progress logs_more(struct client *client);
 
+/* images.c */
+int image_list_start(struct client *client, struct error *err);
+enum progress image_list_more(struct client *client);
+int image_inspect_start(struct client *client, struct error *err);
+int image_fetch_start(struct client *client, struct error *err);
+enum progress image_fetch_more(struct client *client);
+int image_prune_start(struct client *client, struct error *err);
+struct pull *pull_free(struct pull *pull); /* ends it; NULL is fine; returns NULL */
+
 void job_reset(struct job *job);
 
 /* Queues one line, {key: value}; takes the reference. */
 void client_send(struct client *client, const char *key, json_t *value);
+
+/* Queues {"error":"..."}, which ends the answer. */
+void client_fail(struct client *client, const struct error *err);
 
 /* Queues {"done":true} with the members of `more` (taken; may be NULL). */
 void client_done(struct client *client, json_t *more);

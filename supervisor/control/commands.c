@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the commands of the control socket answer; control/protocol.h says in which words. Called by
- * server.c, asks the roster and the daemon. `logs` lives in logs.c.
+ * server.c, asks the roster and the daemon. `logs` lives in logs.c, `image-...` in images.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +15,10 @@ void job_reset(struct job *job)
 	free(job->last_name);
 	json_decref(job->touched);
 	tail_close(job->tail);
+	if (job->catalog)
+		catalog_reset(job->catalog);
+	free(job->catalog);
+	pull_free(job->pull);
 	*job = (struct job){ 0 };
 }
 
@@ -290,4 +294,8 @@ const struct command control_commands[COMMAND_COUNT] = {
 	[COMMAND_RESUME] = { resume_start, NULL },
 	[COMMAND_EVENTS] = { events_start, events_more },
 	[COMMAND_VERSION] = { version_start, NULL },
+	[COMMAND_IMAGE_LIST] = { image_list_start, image_list_more },
+	[COMMAND_IMAGE_INSPECT] = { image_inspect_start, NULL },
+	[COMMAND_IMAGE_PULL] = { image_fetch_start, image_fetch_more },
+	[COMMAND_IMAGE_PRUNE] = { image_prune_start, NULL },
 };

@@ -16,6 +16,8 @@ enum {
 	HAS_FOLLOW = 4,
 	HAS_LINES = 8,
 	HAS_TIMEOUT = 16,
+	NEEDS_IMAGE = 32,
+	HAS_DRY_RUN = 64,
 };
 
 static const struct {
@@ -32,6 +34,10 @@ static const struct {
 	[COMMAND_RESUME] = { "resume", HAS_NAME | NEEDS_NAME },
 	[COMMAND_EVENTS] = { "events", HAS_FOLLOW },
 	[COMMAND_VERSION] = { "version", 0 },
+	[COMMAND_IMAGE_LIST] = { "image-list", 0 },
+	[COMMAND_IMAGE_INSPECT] = { "image-inspect", NEEDS_IMAGE },
+	[COMMAND_IMAGE_PULL] = { "image-pull", NEEDS_IMAGE },
+	[COMMAND_IMAGE_PRUNE] = { "image-prune", HAS_DRY_RUN },
 };
 
 enum { TIMEOUT_MAX_MS = 24 * 3600 * 1000 };
@@ -59,6 +65,26 @@ static int set_name(const json_t *value, struct request *request, struct error *
 	return 0;
 }
 
+static int set_image(const json_t *value, struct request *request, struct error *err)
+{
+	const char *image = json_string_value(value);
+
+	if (!image || !*image)
+		return error_set(err, "'image' is not the name of an image");
+	if (strlen(image) > PROTOCOL_IMAGE_MAX)
+		return error_set(err, "'image' is longer than %d bytes", PROTOCOL_IMAGE_MAX);
+	memcpy(request->image, image, strlen(image) + 1);
+	return 0;
+}
+
+static int set_bool(const char *key, const json_t *value, bool *ret, struct error *err)
+{
+	if (!json_is_boolean(value))
+		return error_set(err, "'%s' is not true or false", key);
+	*ret = json_is_true(value);
+	return 0;
+}
+
 static int set_number(const char *key, const json_t *value, uint64_t max, uint64_t *ret,
 		      struct error *err)
 {
@@ -83,12 +109,12 @@ static int set_member(const char *key, const json_t *value, struct request *requ
 		return set_number(key, value, PROTOCOL_LINES_MAX, &request->lines, err);
 	if (strcmp(key, "timeout_ms") == 0 && (members & HAS_TIMEOUT))
 		return set_number(key, value, TIMEOUT_MAX_MS, &request->timeout_ms, err);
-	if (strcmp(key, "follow") == 0 && (members & HAS_FOLLOW)) {
-		if (!json_is_boolean(value))
-			return error_set(err, "'follow' is not true or false");
-		request->follow = json_is_true(value);
-		return 0;
-	}
+	if (strcmp(key, "image") == 0 && (members & NEEDS_IMAGE))
+		return set_image(value, request, err);
+	if (strcmp(key, "follow") == 0 && (members & HAS_FOLLOW))
+		return set_bool(key, value, &request->follow, err);
+	if (strcmp(key, "dry_run") == 0 && (members & HAS_DRY_RUN))
+		return set_bool(key, value, &request->is_dry_run, err);
 	return error_set(err, "'%s' has no member '%s'", commands[request->command].name, key);
 }
 
@@ -122,6 +148,8 @@ int protocol_parse_request(const char *line, size_t length, struct request *ret,
 			return -1;
 	if ((commands[request.command].members & NEEDS_NAME) && !request.name[0])
 		return error_set(err, "'%s' needs the name of an instance", command);
+	if ((commands[request.command].members & NEEDS_IMAGE) && !request.image[0])
+		return error_set(err, "'%s' needs the name of an image", command);
 	*ret = request;
 	return 0;
 }
@@ -136,6 +164,11 @@ char *protocol_format_request(const struct request *request)
 	if ((members & HAS_NAME) && request->name[0])
 		json_object_set_new(object, "name",
 				    protocol_text(request->name, strlen(request->name)));
+	if (members & NEEDS_IMAGE)
+		json_object_set_new(object, "image",
+				    protocol_text(request->image, strlen(request->image)));
+	if (members & HAS_DRY_RUN)
+		json_object_set_new(object, "dry_run", json_boolean(request->is_dry_run));
 	if (members & HAS_FOLLOW)
 		json_object_set_new(object, "follow", json_boolean(request->follow));
 	if (members & HAS_LINES)

@@ -17,6 +17,10 @@
  *   resume name
  *   events [follow]            {"event":{...}}, {"dropped":N} where the reader was too slow
  *   version                    {"version":"..."}
+ *   image-list                 {"image":{...}} each
+ *   image-inspect image        {"image":{...}}
+ *   image-pull image           {"progress":{...}} as it goes on, {"image":{...}}
+ *   image-prune [dry_run]      {"pruned":{...}}
  */
 #ifndef STOKER_CONTROL_PROTOCOL_H
 #define STOKER_CONTROL_PROTOCOL_H
@@ -35,6 +39,7 @@ enum {
 	PROTOCOL_REQUEST_MAX = 4096,	/* bytes of a request line */
 	PROTOCOL_ANSWER_MAX = 16 << 20, /* bytes of an answer line: a plan of the largest fleet */
 	PROTOCOL_NAME_MAX = 128,	/* bytes of an instance's name */
+	PROTOCOL_IMAGE_MAX = 1024,	/* bytes of the name of an image */
 	PROTOCOL_LINES_MAX = 100000,	/* of a log, asked for at once */
 };
 
@@ -49,12 +54,18 @@ enum protocol_command {
 	COMMAND_RESUME,
 	COMMAND_EVENTS,
 	COMMAND_VERSION,
+	COMMAND_IMAGE_LIST,
+	COMMAND_IMAGE_INSPECT,
+	COMMAND_IMAGE_PULL,
+	COMMAND_IMAGE_PRUNE,
 	COMMAND_COUNT,
 };
 
 struct request {
 	enum protocol_command command;
-	char name[PROTOCOL_NAME_MAX + 1]; /* "" when none was given */
+	char name[PROTOCOL_NAME_MAX + 1];   /* "" when none was given */
+	char image[PROTOCOL_IMAGE_MAX + 1]; /* a reference or a digest */
+	bool is_dry_run;
 	bool follow;
 	uint64_t lines;	     /* 0 = from the beginning of what is kept */
 	uint64_t timeout_ms; /* 0 = do not wait */

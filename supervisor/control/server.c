@@ -76,7 +76,7 @@ void client_done(struct client *client, json_t *more)
 	strbuf_putc(&client->out, '\n');
 }
 
-static void client_fail(struct client *client, const struct error *err)
+void client_fail(struct client *client, const struct error *err)
 {
 	client_send(client, "error", protocol_text(err->text, strlen(err->text)));
 }

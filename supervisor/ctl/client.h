@@ -23,4 +23,8 @@ int client_tell(const struct ctl *ctl, const struct request *request);
 int request_init(struct request *ret, enum protocol_command command, const struct ctl *ctl,
 		 struct error *err);
 
+/* Likewise about the image that the first argument names. */
+int request_about_image(struct request *ret, enum protocol_command command, const struct ctl *ctl,
+			struct error *err);
+
 #endif

@@ -1,143 +1,236 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stokerctl image pull: with -o into a file, by itself; else by the daemon into its store. */
-#include <signal.h>
+/* stokerctl image list, inspect, prune: what the daemon's store holds. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
-#include "config/load.h"
 #include "ctl/client.h"
-#include "ctl/meter.h"
 #include "ctl/print.h"
-#include "image/pull.h"
 
-/* --- into a file -------------------------------------------------------------------------------
- */
-
-enum { INTERRUPTS = 2 };
-
-struct file_pull {
-	const struct ctl *ctl;
-	struct loop *loop;
-	struct meter *meter;
-	struct watch *timer;
-	struct image_pull *pull;
-	struct error err;
-	bool failed;
-};
-
-static void fail_pull(struct file_pull *file, const struct error *err)
+static void on_image(void *data, const char *key, const json_t *value)
 {
-	file->failed = true;
-	file->err = *err;
-	loop_stop(file->loop);
+	if (strcmp(key, "image") == 0)
+		json_array_append(data, (json_t *)value);
 }
 
-static void on_interrupt(struct watch *watch, unsigned events, void *data)
+static void print_json(const json_t *value)
 {
-	struct error err = { 0 };
-
-	(void)watch;
-	(void)events;
-	error_set(&err, "interrupted: nothing was written");
-	fail_pull(data, &err);
-}
-
-static void on_look(struct watch *watch, unsigned events, void *data)
-{
-	struct file_pull *file = data;
-	struct image_progress progress;
-
-	(void)events;
-	image_pull_progress(file->pull, &progress);
-	meter_show(file->meter, &progress);
-	watch_rearm(watch, METER_EVERY_MS);
-}
-
-static void print_pulled(const char *name, const char *digest, uint64_t size)
-{
-	_cleanup_strbuf_ struct strbuf line = { 0 };
-
-	strbuf_printf(&line, "%s  %s  ", name, digest);
-	print_bytes(&line, size);
-	print_text(stdout, strbuf_text(&line));
+	json_dumpf(value, stdout, JSON_INDENT(2));
 	putchar('\n');
 }
 
-static void on_pulled(void *data, const struct image *image, const struct error *err)
-{
-	struct file_pull *file = data;
-	struct stat st = { 0 };
+/* --- list --------------------------------------------------------------------------------------
+ */
 
-	if (err) {
-		fail_pull(file, err);
-		return;
+static const struct column columns[] = {
+	{ "IMAGE", 20, CUT_HEAD },   { "DIGEST", 12, CUT_NEVER }, { "SIZE", 4, CUT_NEVER },
+	{ "CREATED", 10, CUT_TAIL }, { "PULLED", 10, CUT_TAIL },  { "USED BY", 10, CUT_TAIL },
+};
+enum { COLUMN_COUNT = sizeof(columns) / sizeof(columns[0]), DIGEST_SHOWN = 12, DATE_SHOWN = 10 };
+
+static const char *without_prefix(const char *text, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	return strncmp(text, prefix, length) == 0 ? text + length : text;
+}
+
+static const char *text_at(const json_t *list, size_t i)
+{
+	const char *text = json_string_value(json_array_get(list, i));
+
+	return text ? text : "";
+}
+
+static void add_users(struct strv *cells, const json_t *users)
+{
+	if (json_array_size(users) > 1)
+		strv_addf(cells, "%s +%zu", text_at(users, 0), json_array_size(users) - 1);
+	else
+		strv_add(cells, text_at(users, 0));
+}
+
+/* A row for each reference; one for an image that none leads to any more. */
+static void add_rows(struct strv *cells, const json_t *image)
+{
+	const json_t *references = json_object_get(image, "references");
+	size_t count = json_array_size(references);
+
+	for (size_t i = 0; i < (count ? count : 1); i++) {
+		const char *digest = text_at(json_object_get(image, "digests"), i);
+		struct strbuf size = { 0 };
+
+		if (!*digest)
+			digest = json_string_or(image, "id", "");
+		strv_add(cells, count ? without_prefix(text_at(references, i), "docker.io/library/")
+				      : "(none)");
+		strv_add_taken(cells, xstrndup(without_prefix(digest, "sha256:"), DIGEST_SHOWN));
+		print_bytes(&size, json_u64_or(image, "size", 0));
+		strv_add_taken(cells, strbuf_take(&size));
+		strv_add_taken(cells, xstrndup(json_string_or(image, "created", ""), DATE_SHOWN));
+		strv_add_taken(cells, xstrndup(json_string_or(image, "pulled", ""), DATE_SHOWN));
+		add_users(cells, json_object_get(image, "used_by"));
 	}
-	file->meter = meter_free(file->meter);
-	if (stat(file->ctl->output_path, &st) == 0)
-		print_pulled(file->ctl->output_path, image->digest, (uint64_t)st.st_size);
-	loop_stop(file->loop);
 }
 
-static int run_pull(struct file_pull *file, const struct settings *settings, struct error *err)
+int ctl_image_list(const struct ctl *ctl)
 {
-	static const int numbers[INTERRUPTS] = { SIGINT, SIGTERM };
-	struct watch *interrupts[INTERRUPTS];
-	struct compression compression = settings->compression;
-	const struct image_pull_options options = { .reference = file->ctl->args[0],
-						    .platform = file->ctl->platform,
-						    .output = file->ctl->output_path,
-						    .compression = &compression };
-
-	if (file->ctl->compression &&
-	    compression_parse(file->ctl->compression, &compression, err) < 0)
-		return error_wrap(err, "--compress");
-	if (image_pull_start(file->loop, settings, &options, on_pulled, file, &file->pull, err) < 0)
-		return -1;
-	for (size_t i = 0; i < INTERRUPTS; i++)
-		interrupts[i] = loop_signal(file->loop, numbers[i], on_interrupt, file);
-	file->meter = meter_new();
-	file->timer = loop_timer(file->loop, 0, on_look, file);
-	loop_run(file->loop);
-	watch_free(file->timer);
-	meter_free(file->meter);
-	image_pull_free(file->pull);
-	for (size_t i = 0; i < INTERRUPTS; i++)
-		watch_free(interrupts[i]);
-	if (file->failed)
-		*err = file->err;
-	return file->failed ? -1 : 0;
-}
-
-static int pull_to_file(const struct ctl *ctl)
-{
-	struct file_pull file = { .ctl = ctl };
-	struct settings settings = { 0 };
-	struct problems problems = { 0 };
+	_cleanup_json_ json_t *images = json_array();
+	_cleanup_strv_ struct strv cells = { 0 };
+	struct request request = { .command = COMMAND_IMAGE_LIST };
 	struct error err = { 0 };
-	int result = settings_load(ctl->settings_path, &settings, &problems);
+	json_t *image;
+	size_t i;
 
-	fputs(strbuf_text(&problems.text), stderr);
-	problems_reset(&problems);
-	if (result < 0) {
-		error_set(&err, "%s is not valid", ctl->settings_path);
+	if (client_ask(ctl, &request, on_image, images, NULL, &err) < 0)
 		return ctl_fail(&err);
-	}
-	file.loop = loop_new(&err);
-	result = file.loop ? run_pull(&file, &settings, &err) : -1;
-	if (file.loop)
-		loop_free(file.loop);
-	settings_reset(&settings);
-	return result < 0 ? ctl_fail(&err) : EXIT_DONE;
+	json_array_foreach (images, i, image)
+		add_rows(&cells, image);
+	if (ctl->is_json)
+		print_json(images);
+	else if (cells.count == 0)
+		puts("no images (stokerctl image pull IMAGE fetches one)");
+	else
+		print_table(columns, COLUMN_COUNT, &cells, COLUMN_COUNT);
+	return EXIT_DONE;
 }
 
-int ctl_image_pull(const struct ctl *ctl)
-{
-	struct error err;
+/* --- inspect -----------------------------------------------------------------------------------
+ */
 
-	if (ctl->output_path)
-		return pull_to_file(ctl);
-	error_set(&err, "'image pull' needs the name of a file (-o FILE)");
-	return ctl_fail(&err);
+enum { TITLE_WIDTH = 12 };
+
+static void print_line(const char *title, const char *text)
+{
+	printf("%-*s", TITLE_WIDTH, title);
+	print_text(stdout, text);
+	putchar('\n');
+}
+
+static void print_member(const json_t *image, const char *title, const char *key)
+{
+	const json_t *value = json_object_get(image, key);
+	const json_t *item;
+	size_t i;
+
+	if (json_is_string(value) && *json_string_value(value))
+		print_line(title, json_string_value(value));
+	json_array_foreach (value, i, item)
+		if (json_is_string(item))
+			print_line(i == 0 ? title : "", json_string_value(item));
+}
+
+static void print_layers(const json_t *layers)
+{
+	const json_t *layer;
+	size_t i;
+
+	json_array_foreach (layers, i, layer) {
+		_cleanup_strbuf_ struct strbuf line = { 0 };
+
+		strbuf_printf(&line, "%s  %s  ", json_string_or(layer, "digest", "?"),
+			      json_string_or(layer, "type", "?"));
+		print_bytes(&line, json_u64_or(layer, "size", 0));
+		print_line(i == 0 ? "layers" : "", strbuf_text(&line));
+	}
+}
+
+static void print_image(const json_t *image)
+{
+	static const char *const members[][2] = {
+		{ "created", "created" },
+		{ "pulled", "pulled" },
+		{ "used by", "used_by" },
+		{ "platform", "platform" },
+		{ "author", "author" },
+		{ "entrypoint", "entrypoint" },
+		{ "command", "command" },
+		{ "environment", "environment" },
+		{ "user", "user" },
+		{ "directory", "working_dir" },
+		{ "stop signal", "stop_signal" },
+		{ "ports", "ports" },
+		{ "volumes", "volumes" },
+		{ "labels", "labels" },
+		{ "history", "history" },
+	};
+	_cleanup_strbuf_ struct strbuf size = { 0 };
+
+	print_member(image, "image", "references");
+	print_member(image, "digest", "digests");
+	print_member(image, "config", "config");
+	print_bytes(&size, json_u64_or(image, "size", 0));
+	print_line("size", strbuf_text(&size));
+	print_layers(json_object_get(image, "layers"));
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		print_member(image, members[i][0], members[i][1]);
+	if (json_bool_or(image, "is_cut", false))
+		puts("(it says more than is shown)");
+}
+
+int request_about_image(struct request *ret, enum protocol_command command, const struct ctl *ctl,
+			struct error *err)
+{
+	*ret = (struct request){ .command = command };
+	if (strlen(ctl->args[0]) > PROTOCOL_IMAGE_MAX)
+		return error_set(err, "there is no image of such a long name");
+	memcpy(ret->image, ctl->args[0], strlen(ctl->args[0]) + 1);
+	return 0;
+}
+
+int ctl_image_inspect(const struct ctl *ctl)
+{
+	_cleanup_json_ json_t *images = json_array();
+	struct request request;
+	struct error err = { 0 };
+
+	if (request_about_image(&request, COMMAND_IMAGE_INSPECT, ctl, &err) < 0 ||
+	    client_ask(ctl, &request, on_image, images, NULL, &err) < 0)
+		return ctl_fail(&err);
+	if (ctl->is_json)
+		print_json(json_array_get(images, 0));
+	else
+		print_image(json_array_get(images, 0));
+	return EXIT_DONE;
+}
+
+/* --- prune -------------------------------------------------------------------------------------
+ */
+
+static void on_pruned(void *data, const char *key, const json_t *value)
+{
+	const struct ctl *ctl = data;
+	const json_t *images = json_object_get(value, "images");
+	_cleanup_strbuf_ struct strbuf line = { 0 };
+	uint64_t blobs = json_u64_or(value, "blobs", 0);
+	const json_t *image;
+	size_t i;
+
+	if (strcmp(key, "pruned") != 0)
+		return;
+	json_array_foreach (images, i, image)
+		print_line(ctl->is_dry_run ? "would go" : "removed",
+			   json_string_value(image) ? json_string_value(image) : "?");
+	strbuf_printf(&line, "%zu image%s, ", json_array_size(images),
+		      json_array_size(images) == 1 ? "" : "s");
+	print_bytes(&line, json_u64_or(value, "image_bytes", 0));
+	if (json_bool_or(value, "blobs_kept", false)) {
+		strbuf_puts(&line, "; what was fetched stays, for something wanted is not here "
+				   "yet");
+	} else {
+		strbuf_printf(&line, "; %llu file%s of no image, ", (unsigned long long)blobs,
+			      blobs == 1 ? "" : "s");
+		print_bytes(&line, json_u64_or(value, "blob_bytes", 0));
+	}
+	puts(strbuf_text(&line));
+}
+
+int ctl_image_prune(const struct ctl *ctl)
+{
+	struct request request = { .command = COMMAND_IMAGE_PRUNE, .is_dry_run = ctl->is_dry_run };
+	struct error err = { 0 };
+
+	if (client_ask(ctl, &request, on_pruned, (void *)ctl, NULL, &err) < 0)
+		return ctl_fail(&err);
+	return EXIT_DONE;
 }

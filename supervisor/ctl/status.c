@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "ctl/client.h"
+#include "ctl/meter.h"
 #include "ctl/print.h"
 
 static const struct column columns[] = {
@@ -175,6 +176,30 @@ static void print_number(const char *title, const json_t *instance, const char *
 	print_member(title, strbuf_text(&text));
 }
 
+/* Of the image that it waits for: all of it, then each layer. */
+static void print_progress(const json_t *instance)
+{
+	const json_t *layer;
+	size_t i;
+
+	if (json_u64_or(instance, "progress_total", 0) > 0) {
+		_cleanup_strbuf_ struct strbuf text = { 0 };
+
+		meter_amount(&text, json_u64_or(instance, "progress_done", 0),
+			     json_u64_or(instance, "progress_total", 0),
+			     json_u64_or(instance, "progress_rate", 0));
+		print_member("progress", strbuf_text(&text));
+	}
+	json_array_foreach (json_object_get(instance, "progress_layers"), i, layer) {
+		_cleanup_strbuf_ struct strbuf text = { 0 };
+
+		strbuf_printf(&text, "%.19s  ", json_string_or(layer, "digest", "?"));
+		meter_amount(&text, json_u64_or(layer, "done", 0), json_u64_or(layer, "total", 0),
+			     0);
+		print_member(i == 0 ? "layers" : "", strbuf_text(&text));
+	}
+}
+
 static void print_instance(const json_t *instance)
 {
 	const char *phase = json_string_or(instance, "phase", "?");
@@ -186,6 +211,7 @@ static void print_instance(const json_t *instance)
 	print_text(stdout, phase);
 	printf("%s\n", print_color_end());
 	print_member("reason", reason.items[0]);
+	print_progress(instance);
 	print_member("message", json_string_or(instance, "message", ""));
 	print_number("running", instance, "running_ms", print_duration);
 	print_number("starts in", instance, "next_start_ms", print_duration);

@@ -112,6 +112,7 @@ static bool settle_at_home(struct job *job)
 		return false;
 	job->image = store_find_reference(&job->store->disk, job->key);
 	if (job->image) {
+		store_note_use(&job->store->disk, job->image->id);
 		job->state = JOB_ENDED;
 		return true;
 	}

@@ -12,6 +12,8 @@
 
 #include "base/error.h"
 #include "base/strv.h"
+#include "image/catalog.h"
+#include "image/prune.h"
 #include "loop/loop.h"
 #include "model/progress.h"
 #include "model/settings.h"
@@ -46,6 +48,29 @@ struct image_store *image_store_close(struct image_store *store); /* cancels all
 /* Images for another platform, "os/arch[/variant]", than this host's; NULL: this host's. Before the
  * first request. */
 int image_store_set_platform(struct image_store *store, const char *platform, struct error *err);
+
+/* Who needs images: calls tell with the name of an instance and the id of the image that it has,
+ * the reference that it or its manifest names, or both; once or more for each. */
+typedef void image_user_fn(void *tell_data, const char *who, const char *id, const char *reference);
+typedef void image_users_fn(void *data, image_user_fn *tell, void *tell_data);
+
+/* Without it nobody needs any but the one who asked. */
+void image_store_set_users(struct image_store *store, image_users_fn *fn, void *data);
+
+/* An instance that has this image lets go of it. */
+void image_store_note_use(const struct image_store *store, const struct image *image);
+
+/* All images and who uses them; catalog_reset releases it. */
+int image_store_list(const struct image_store *store, struct catalog *ret, struct error *err);
+
+/* One of them with all that is known of it; new reference. */
+json_t *image_store_describe(const struct image_store *store, const struct catalog_image *image);
+
+/* Removes what the settings' image_keep, image_keep_for and image_min_free do not keep, but nothing
+ * that is used or wanted; and blobs that belong to no image, unless something that is wanted is not
+ * here yet. The report is filled in also when it fails half-way. */
+int image_store_prune(const struct image_store *store, bool is_dry_run, struct prune_report *report,
+		      struct error *err);
 
 /* Asks for an image. Requests for one reference under one policy share one job. Images of this host
  * are looked at anew whatever the policy: only PULL_NEVER takes what is here. */

@@ -31,6 +31,7 @@ void job_succeed(struct job *job, struct image *image)
 
 	/* Without it the registry is asked again after a restart: no reason to fail. */
 	store_write_reference(&job->store->disk, job->key, image, &err);
+	store_note_use(&job->store->disk, image->id);
 	job->image = image;
 	job->state = JOB_ENDED;
 	image_advance(job->store);
@@ -362,6 +363,7 @@ void job_fetch(struct job *job)
 	int result;
 
 	job->state = JOB_FETCHING;
+	image_store_make_room(job->store);
 	result = start_fetch(job, &launch, &err);
 	launch_reset(&launch);
 	if (result == 0)

@@ -56,6 +56,8 @@ struct image_store {
 	struct store disk;
 	struct job *jobs; /* in order of arrival */
 	struct watch *soon;
+	image_users_fn *users; /* NULL: nobody needs any */
+	void *users_data;
 	struct strv spent; /* layers of published images, removed when no job is left */
 };
 
@@ -70,6 +72,10 @@ void job_end_grants(struct job *job);
 /* The outcome, for image.c to deliver. The image is taken over. */
 void job_fail(struct job *job, const struct error *err, bool retry);
 void job_succeed(struct job *job, struct image *image);
+
+/* In inventory.c: when less than image_min_free is left, unused images go, whatever else keeps
+ * them. */
+void image_store_make_room(const struct image_store *store);
 
 /* In image.c: looks, from the loop, for what can be done next. */
 void image_advance(struct image_store *store);

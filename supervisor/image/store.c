@@ -19,9 +19,10 @@
 #include "base/json.h"
 #include "image/blob.h"
 #include "image/build.h"
+#include "image/catalog.h"
 #include "image/sha256.h"
 
-enum { REFERENCE_FILE_MAX = 16 * 1024, PART_KEPT_S = 24 * 3600 };
+enum { PART_KEPT_S = 24 * 3600 };
 
 /* --- directories ----------------------------------------------------------------------------- */
 
@@ -64,6 +65,7 @@ int store_open(const char *state_dir, uid_t fetch_uid, struct store *ret, struct
 		return -1;
 	}
 	store_collect_blobs(&store);
+	catalog_collect(&store);
 	*ret = store;
 	return 0;
 }
@@ -124,7 +126,7 @@ void store_image_id(const char *config_digest, const struct oci_descriptor *laye
 	memcpy(ret, digest + strlen("sha256:"), STORE_ID_SIZE);
 }
 
-static bool is_id(const char *text)
+bool store_is_id(const char *text)
 {
 	return strlen(text) == STORE_ID_SIZE - 1 &&
 	       strspn(text, "0123456789abcdef") == STORE_ID_SIZE - 1;
@@ -143,7 +145,7 @@ struct image *store_find(const struct store *store, const char *id, const char *
 {
 	struct image *image;
 
-	if (!is_id(id) || !oci_digest_valid(manifest_digest))
+	if (!store_is_id(id) || !oci_digest_valid(manifest_digest))
 		return NULL;
 	image = xcalloc(1, sizeof(*image));
 	image->id = xstrdup(id);
@@ -198,12 +200,19 @@ struct image *store_find_reference(const struct store *store, const char *refere
 	_cleanup_json_ json_t *root = NULL;
 
 	/* A file that is absent or damaged means only that the registry is asked again. */
-	if (fs_read(path, REFERENCE_FILE_MAX, &bytes, NULL) < 0 ||
+	if (fs_read(path, STORE_REFERENCE_MAX, &bytes, NULL) < 0 ||
 	    json_parse(strbuf_text(&bytes), bytes.length, path, &root, NULL) < 0 ||
 	    strcmp(json_string_or(root, "reference", ""), reference) != 0)
 		return NULL;
 	return store_find(store, json_string_or(root, "image", ""),
 			  json_string_or(root, "manifest", ""));
+}
+
+void store_forget_reference(const struct store *store, const char *reference)
+{
+	_cleanup_free_ char *path = reference_path(store, reference);
+
+	unlink(path);
 }
 
 int store_write_reference(const struct store *store, const char *reference,
@@ -343,4 +352,13 @@ int store_write_facts(const struct store *store, const char *id, const char *con
 	json_object_set_new(root, "layers", list);
 	line = json_line(root);
 	return fs_write_atomic(path, line, strlen(line), 0444, err);
+}
+
+void store_note_use(const struct store *store, const char *id)
+{
+	_cleanup_free_ char *record = xasprintf("%s/%s.record", store->squashfs, id);
+
+	/* Of no consequence but that it may be pruned sooner. */
+	if (utimensat(AT_FDCWD, record, NULL, AT_SYMLINK_NOFOLLOW) < 0)
+		errno = 0;
 }

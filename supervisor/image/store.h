@@ -24,7 +24,10 @@
 #include "image/oci.h"
 #include "model/compression.h"
 
-enum { STORE_ID_SIZE = 65 }; /* 64 digits, NUL */
+enum {
+	STORE_ID_SIZE = 65, /* 64 digits, NUL */
+	STORE_REFERENCE_MAX = 16 * 1024,
+};
 
 struct store {
 	char *blobs; /* owned, as all paths here */
@@ -53,11 +56,14 @@ void store_close(struct store *store);
 void store_image_id(const char *config_digest, const struct oci_descriptor *layers, size_t count,
 		    const struct compression *compression, char ret[STORE_ID_SIZE]);
 
+bool store_is_id(const char *text);
+
 /* The published image, or NULL. The caller frees it. */
 struct image *store_find(const struct store *store, const char *id, const char *manifest_digest);
 
 /* The image that the reference led to the last time, if that is still published. */
 struct image *store_find_reference(const struct store *store, const char *reference);
+void store_forget_reference(const struct store *store, const char *reference);
 int store_write_reference(const struct store *store, const char *reference,
 			  const struct image *image, struct error *err);
 
@@ -76,6 +82,9 @@ int store_begin(const struct store *store, struct store_build *ret, struct error
 int store_publish(const struct store *store, struct store_build *build, const char *id,
 		  struct error *err);
 void store_abandon(struct store_build *build); /* whatever is left of it; twice is fine */
+
+/* It is, or was until now, in use: `image prune` goes by that. */
+void store_note_use(const struct store *store, const char *id);
 
 /* What a published image was made of; to be written before it is published. */
 int store_write_facts(const struct store *store, const char *id, const char *config_digest,

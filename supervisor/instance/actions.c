@@ -47,7 +47,7 @@ static void on_image(void *data, const struct image *image, const struct error *
 		/* Waiting for an image says nothing about how the VM behaves. */
 		if (instance->reason == REASON_IMAGE_ERROR)
 			instance->backoff = (struct backoff){ 0 };
-		image_free(instance->image);
+		instance_drop_image(instance);
 		instance->image = image_copy(image);
 		instance_event(instance, EVENT_IMAGE_READY);
 		return;
@@ -68,7 +68,7 @@ static void take_next_spec(struct instance *instance)
 	if (!instance->next)
 		return;
 	if (strcmp(instance->next->image, instance->spec->image) != 0)
-		instance->image = image_free(instance->image);
+		instance_drop_image(instance);
 	spec_free(instance->spec);
 	instance->spec = take_ptr(instance->next);
 }
@@ -90,7 +90,7 @@ enum event act_fetch(struct instance *instance)
 enum event act_fetch_anew(struct instance *instance)
 {
 	cancel_image(instance);
-	instance->image = image_free(instance->image);
+	instance_drop_image(instance);
 	take_next_spec(instance);
 	return act_fetch(instance);
 }

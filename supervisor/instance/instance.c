@@ -244,6 +244,18 @@ struct instance *instance_new(const struct instance_context *context, const stru
 	return instance;
 }
 
+void instance_drop_image(struct instance *instance)
+{
+	if (instance->image)
+		image_store_note_use(instance->context->images, instance->image);
+	instance->image = image_free(instance->image);
+}
+
+const char *instance_image_id(const struct instance *instance)
+{
+	return instance->image ? instance->image->id : NULL;
+}
+
 struct instance *instance_free(struct instance *instance)
 {
 	if (!instance)
@@ -255,7 +267,7 @@ struct instance *instance_free(struct instance *instance)
 	if (instance->vmm)
 		instance->driver->free(instance->vmm);
 	logfile_close(instance->log);
-	image_free(instance->image);
+	instance_drop_image(instance);
 	spec_free(instance->spec);
 	spec_free(instance->next);
 	free(instance);

@@ -73,6 +73,7 @@ void instance_refresh_hosts(struct instance *instance);
 void instance_observe(const struct instance *instance, struct instance_status *ret);
 
 const struct spec *instance_spec(const struct instance *instance); /* what it is to be */
+const char *instance_image_id(const struct instance *instance);	   /* what it has; NULL: none */
 uint32_t instance_slot(const struct instance *instance);
 
 /* True while its tap carries this address. */

@@ -56,6 +56,9 @@ void instance_event(struct instance *instance, enum event event);
 /* Sets the message shown with the reason; numbers of an earlier end are cleared. */
 void instance_blame(struct instance *instance, enum reason reason, const char *text);
 
+/* Lets go of the image, which may be pruned from now on unless somebody else uses it. */
+void instance_drop_image(struct instance *instance);
+
 void instance_arm(struct instance *instance, uint64_t after_ms);
 void instance_disarm(struct instance *instance);
 

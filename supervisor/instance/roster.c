@@ -179,6 +179,21 @@ static const char *on_holder(void *data, const struct instance *asking,
 	return NULL;
 }
 
+/* What runs and what is to run; what of the fleet waits for a slot is no instance yet. */
+static void on_users(void *data, image_user_fn *tell, void *tell_data)
+{
+	const struct roster *roster = data;
+
+	for (size_t i = 0; i < roster->count; i++) {
+		const struct spec *spec = instance_spec(roster->instances[i]);
+
+		tell(tell_data, spec->name, instance_image_id(roster->instances[i]), spec->image);
+	}
+	for (size_t i = 0; roster->fleet && i < roster->fleet->spec_count; i++)
+		tell(tell_data, roster->fleet->specs[i]->name, NULL,
+		     roster->fleet->specs[i]->image);
+}
+
 static const char *on_refusal(void *data)
 {
 	const struct roster *roster = data;
@@ -301,6 +316,7 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 		roster_close(roster);
 		return -1;
 	}
+	image_store_set_users(roster->images, on_users, roster);
 	roster->context = (struct instance_context){
 		.loop = loop,
 		.settings = settings,
@@ -517,6 +533,11 @@ int roster_counters(const struct roster *roster, const char *name, struct net_co
 	if (!instance)
 		return -1;
 	return net_counters_read(roster->net, instance_slot(instance), ret, err);
+}
+
+struct image_store *roster_images(const struct roster *roster)
+{
+	return roster->images;
 }
 
 bool roster_is_settled(const struct roster *roster)

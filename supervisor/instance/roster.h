@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "image/image.h"
 #include "loop/loop.h"
 #include "model/fleet.h"
 #include "model/settings.h"
@@ -54,6 +55,9 @@ int roster_log_path(const struct roster *roster, const char *name, char **ret, s
 
 int roster_counters(const struct roster *roster, const char *name, struct net_counters *ret,
 		    struct error *err);
+
+/* The images that instances share; of the roster, which tells it who uses them. */
+struct image_store *roster_images(const struct roster *roster);
 
 /* True when no instance is on its way anywhere: everything runs, is stopped, or has failed. */
 bool roster_is_settled(const struct roster *roster);

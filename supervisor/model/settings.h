@@ -48,6 +48,9 @@ struct settings {
 	bool foreign_layers;		 /* foreign_layers = no: may come from their own URLs */
 	char *credentials_path; /* credentials = /path: as `docker login` writes it; or NULL */
 	char *credential_helpers_dir;	/* credential_helpers = /path: or NULL: none is run */
+	uint32_t image_keep;		/* keep = 5: unused images that prune leaves */
+	uint64_t image_keep_for_ms;	/* keep_for = 168h: nor does it touch one used since */
+	uint64_t image_min_free;	/* min_free = 1GiB: below it unused images go anyway */
 	uint32_t jobs;			/* jobs = 0: compression threads; 0 = one per CPU */
 	struct compression compression; /* compress = zstd:3 */
 

@@ -15,7 +15,8 @@ struct roster {
 	size_t count;
 	bool is_settled;
 	char *log_path; /* of every instance */
-	char told[64];	/* "restart acme/web": what it was told to do last */
+	struct image_store *images;
+	char told[64]; /* "restart acme/web": what it was told to do last */
 };
 
 static const struct instance_status *fake_find(const struct roster *roster, const char *name)
@@ -80,6 +81,11 @@ int roster_counters(const struct roster *roster, const char *name, struct net_co
 		.attachment = "tcx",
 	};
 	return 0;
+}
+
+struct image_store *roster_images(const struct roster *roster)
+{
+	return roster->images;
 }
 
 bool roster_is_settled(const struct roster *roster)

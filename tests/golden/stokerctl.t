@@ -242,6 +242,62 @@ check('restart of a stranger', qq({"error":"there is no instance 'a/b'"}\n), ['r
 	like($out, qr/\Astokerctl \S+\nstokerd   9\.9\n\z/, 'version: both');
 }
 
+# --- images ---------------------------------------------------------------------------------------
+
+my $nginx = '"id":"00ff","references":["docker.io/library/nginx:1.27","r.io/other:1"],"digests":["sha256:'
+	. 'a' x 64 . '","sha256:' . 'b' x 64 . '"],"size":86000000,"created":"2026-10-01T10:00:00.5Z",'
+	. '"pulled":"2026-11-20T08:00:00Z","used_by":["acme/web","acme/web.2"]';
+check('image list', qq({"image":{$nginx}}\n) . '{"image":{"id":"' . 'c' x 64 . '","references":[],'
+	. '"digests":[],"size":4096,"created":"","pulled":"2026-11-01T08:00:00Z","used_by":[]}}'
+	. "\n$done", ['image', 'list'], 0, <<'OUT', '', '{"command":"image-list"}');
+IMAGE         DIGEST        SIZE     CREATED     PULLED      USED BY
+nginx:1.27    aaaaaaaaaaaa  82.0MiB  2026-10-01  2026-11-20  acme/web +1
+r.io/other:1  bbbbbbbbbbbb  82.0MiB  2026-10-01  2026-11-20  acme/web +1
+(none)        cccccccccccc  4KiB                 2026-11-01  
+OUT
+check('image inspect', '{"image":{"references":["r.io/a:1"],"digests":["sha256:00"],"config":"sha256:11",'
+	. '"size":4096,"layers":[{"digest":"sha256:22","type":"gzip","size":1536},'
+	. '{"digest":"sha256:33","type":"zstd","size":2}],"entrypoint":["/a","\u001b[2J"],"user":"7",'
+	. '"labels":[],"is_cut":true}}' . "\n$done", ['image', 'inspect', 'a'], 0, <<'OUT', '',
+image       r.io/a:1
+digest      sha256:00
+config      sha256:11
+size        4KiB
+layers      sha256:22  gzip  1.5KiB
+            sha256:33  zstd  2B
+entrypoint  /a
+            ?[2J
+user        7
+(it says more than is shown)
+OUT
+	'{"command":"image-inspect","image":"a"}');
+check('image prune', '{"pruned":{"images":["r.io/a:1"],"image_bytes":4096,"blobs":1,"blob_bytes":7,'
+	. qq("blobs_kept":false}}\n$done), ['image', 'prune', '-n'], 0, <<'OUT', '',
+would go    r.io/a:1
+1 image, 4KiB; 1 file of no image, 7B
+OUT
+	'{"command":"image-prune","dry_run":true}');
+check('image pull', '{"progress":{"progress_stage":"download","progress_done":512,"progress_total":2048,'
+	. '"progress_rate":1024,"progress_layers":[{"digest":"sha256:22","done":512,"total":1024},'
+	. qq({"digest":"sha256:33","done":1024,"total":1024}]}}\n{"image":{$nginx}}\n$done),
+	['image', 'pull', 'nginx:1.27'], 0,
+	'docker.io/library/nginx:1.27  sha256:' . 'a' x 64 . "  82.0MiB\n",
+	"download: 512B of 2KiB (25%), 1KiB/s, 1 of 2 layers\n",
+	'{"command":"image-pull","image":"nginx:1.27"}');
+check('image pull that fails', qq({"error":"no such image"}\n), ['image', 'pull', 'x'], 1, '',
+	"stokerctl: no such image\n", '{"command":"image-pull","image":"x"}');
+check('status of a VM that waits', '{"daemon":{}}' . "\n" . '{"instance":{"name":"a/b",'
+	. '"phase":"fetching","progress_stage":"download","progress_done":512,"progress_total":2048,'
+	. '"progress_rate":1024,"progress_layers":[{"digest":"sha256:0123456789abcdef","done":512,'
+	. qq("total":1024}]}}\n$done), ['status', 'a/b'], 0, <<'OUT', '',
+name       a/b
+phase      fetching
+reason     download 25%
+progress   512B of 2KiB (25%), 1KiB/s
+layers     sha256:0123456789ab  512B of 1KiB (50%)
+OUT
+	'{"command":"status","name":"a/b"}');
+
 # --- daemons that misbehave -----------------------------------------------------------------------
 
 check('cut short', qq({"log":"one\\n"}\n), ['logs', 'a/b'], 1, "one\n",
@@ -321,11 +377,11 @@ check_usage(['plan', '-f'], 2, "stokerctl: 'plan' takes no --follow (usage: stok
 check_usage(['doctor', 'web'], 2, "stokerctl: 'doctor' does not know what to do with 'web' "
 	. "(usage: stokerctl doctor [--json])\n$try");
 check_usage(['status', '--json=yes'], 2, "stokerctl: --json takes no value\n$try");
-check_usage(['image'], 2, "stokerctl: 'image' needs one of: pull\n$try");
+check_usage(['image'], 2, "stokerctl: 'image' needs one of: list, inspect, pull, prune\n$try");
 check_usage(['image', 'pul', 'x'], 2,
 	"stokerctl: unknown command 'image pul' (did you mean 'image pull'?)\n$try");
 check_usage(['image', 'pull'], 2, "stokerctl: 'image pull' needs the name of an image (usage: "
-	. "stokerctl image pull -o FILE [--platform OS/ARCH] [--compress METHOD] REF)\n$try");
+	. "stokerctl image pull [-o FILE [--platform OS/ARCH] [--compress METHOD]] IMAGE)\n$try");
 check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do with '-f' "
 	. "(usage: stokerctl plan)\n$try");
 

@@ -86,6 +86,9 @@ like "user, cwd, environment and both layers are as the image says" "$(ctl logs 
 	"user=app cwd=/app env=from the image upper=upper gone="
 is "what the second layer removed is gone" "$(ctl logs -n 50 acme/app | grep -c gone=gone)" 0
 
+like "the store knows who uses the image" "$(ctl image list)" "acme/app"
+like "and does not prune it" "$(ctl image prune)" "0 images, "
+
 squashfs=$(find "$work/state/images/squashfs" -name '*.sqfs')
 umoci raw unpack --image "$work/layout:latest" "$work/expected" >/dev/null 2>&1
 unsquashfs -quiet -no-progress -dest "$work/actual" "$squashfs" >/dev/null

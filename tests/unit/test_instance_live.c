@@ -136,6 +136,11 @@ static int setup(void **state)
 	f->context = (struct instance_context){
 		.loop = loop_new(NULL), .settings = &f->settings, .changed = on_changed, .data = f
 	};
+	free(f->settings.state_dir);
+	f->settings.state_dir = xasprintf("%s/state", f->dir);
+	f->settings.uid_base = geteuid();
+	assert_int_equal(image_store_open(f->context.loop, &f->settings, &f->context.images, NULL),
+			 0);
 	f->instance = instance_new(&f->context, spec, 7);
 	spec_free(spec);
 	f->instance->phase = PHASE_RUNNING;
@@ -155,6 +160,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	instance_free(f->instance);
+	image_store_close(f->context.images);
 	loop_free(f->context.loop);
 	settings_reset(&f->settings);
 	assert_int_equal(fs_remove_tree(f->dir, NULL), 0);

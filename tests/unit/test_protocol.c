@@ -25,6 +25,8 @@ static void test_round_trip(void **state)
 		char *line;
 
 		strcpy(request.name, "acme/web.2");
+		strcpy(request.image, "localhost:5000/a/b@sha256:00");
+		request.is_dry_run = command == COMMAND_IMAGE_PRUNE;
 		request.follow = command == COMMAND_LOGS || command == COMMAND_EVENTS;
 		request.lines = command == COMMAND_LOGS ? 25 : 0;
 		request.timeout_ms = command == COMMAND_RELOAD ? 1500 : 0;
@@ -33,6 +35,9 @@ static void test_round_trip(void **state)
 		assert_int_equal(parse(line, &parsed, NULL), 0);
 		assert_int_equal(parsed.command, command);
 		assert_int_equal(parsed.follow, request.follow);
+		assert_int_equal(parsed.is_dry_run, request.is_dry_run);
+		if (command == COMMAND_IMAGE_PULL || command == COMMAND_IMAGE_INSPECT)
+			assert_string_equal(parsed.image, request.image);
 		assert_int_equal(parsed.lines, request.lines);
 		assert_int_equal(parsed.timeout_ms, request.timeout_ms);
 		free(line);
@@ -67,6 +72,13 @@ static void test_refused(void **state)
 		{ "{\"command\":\"guard\",\"name\":3}",
 		  "'name' is not the name of an instance (tenant/vm)" },
 		{ "{\"command\":\"events\",\"follow\":1}", "'follow' is not true or false" },
+		{ "{\"command\":\"image-pull\"}", "'image-pull' needs the name of an image" },
+		{ "{\"command\":\"image-pull\",\"image\":\"\"}",
+		  "'image' is not the name of an image" },
+		{ "{\"command\":\"image-list\",\"image\":\"x\"}",
+		  "'image-list' has no member 'image'" },
+		{ "{\"command\":\"image-prune\",\"dry_run\":\"yes\"}",
+		  "'dry_run' is not true or false" },
 		{ "{\"command\":\"logs\",\"name\":\"a/b\",\"lines\":-1}",
 		  "'lines' is not a number from 0 to 100000" },
 		{ "{\"command\":\"logs\",\"name\":\"a/b\",\"lines\":100001}",

@@ -151,6 +151,12 @@ const struct spec *instance_spec(const struct instance *instance)
 	return instance->spec;
 }
 
+const char *instance_image_id(const struct instance *instance)
+{
+	(void)instance;
+	return NULL;
+}
+
 uint32_t instance_slot(const struct instance *instance)
 {
 	return instance->slot;
@@ -212,6 +218,13 @@ int image_store_open(struct loop *loop, const struct settings *settings, struct 
 struct image_store *image_store_close(struct image_store *store)
 {
 	return store;
+}
+
+void image_store_set_users(struct image_store *store, image_users_fn *fn, void *data)
+{
+	(void)store;
+	(void)fn;
+	(void)data;
 }
 
 /* --- the scene ------------------------------------------------------------------------------- */

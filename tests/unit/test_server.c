@@ -326,6 +326,67 @@ static void test_guard(void **state)
 			    "{\"error\":\"there is no instance 'x/y'\"}\n");
 }
 
+/* A store without images, and one in which an image waits to be looked at. */
+static void test_images(void **state)
+{
+	static const char image[] =
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	struct fixture *f = *state;
+	const char *answer;
+
+	free(f->settings.state_dir);
+	f->settings.state_dir = xasprintf("%s/state", f->dir);
+	f->settings.uid_base = geteuid();
+	f->settings.image_keep = 0;
+	f->settings.image_keep_for_ms = 0;
+	f->settings.image_min_free = 0;
+	assert_int_equal(image_store_open(f->loop, &f->settings, &f->roster.images, NULL), 0);
+	assert_string_equal(ask(f, "{\"command\":\"image-list\"}\n"), DONE);
+	assert_string_equal(ask(f, "{\"command\":\"image-inspect\",\"image\":\"app\"}\n"),
+			    "{\"error\":\"there is no image 'docker.io/library/app:latest' in the "
+			    "store (`stokerctl image list` lists them)\"}\n");
+	assert_string_equal(ask(f, "{\"command\":\"image-pull\",\"image\":\"oci:/none\"}\n"),
+			    "{\"progress\":{\"progress_stage\":\"resolve\",\"progress_done\":0,"
+			    "\"progress_total\":0,\"progress_rate\":0}}\n"
+			    "{\"error\":\"/none: No such file or directory\"}\n");
+	for (int i = 0; i < 2; i++) {
+		_cleanup_free_ char *path = xasprintf("%s/images/squashfs/%s.%s",
+						      f->settings.state_dir, image,
+						      i ? "record" : "sqfs");
+
+		assert_int_equal(fs_write_atomic(path, "\4\0\0\0\4\0\0\0\33[2J", 12, 0444, NULL),
+				 0);
+	}
+	answer = ask(f, "{\"command\":\"image-list\"}\n");
+	assert_int_equal(count_of(answer, "{\"image\":{\"id\":\"0123456789abcdef"), 1);
+	answer = ask(f, "{\"command\":\"image-inspect\",\"image\":\"01234567\"}\n");
+	assert_int_equal(count_of(answer, "\"user\":\"\\\\x1b[2J\""), 1);
+	assert_string_equal(ask(f, "{\"command\":\"image-prune\",\"dry_run\":false}\n"),
+			    "{\"pruned\":{\"images\":[\"0123456789abcdef0123456789abcdef"
+			    "0123456789abcdef0123456789abcdef\"],\"image_bytes\":12,\"blobs\":0,"
+			    "\"blob_bytes\":0,\"blobs_kept\":false}}\n" DONE);
+	assert_string_equal(ask(f, "{\"command\":\"image-list\"}\n"), DONE);
+	image_store_close(f->roster.images);
+}
+
+/* Whoever goes away while it pulls, pulls no longer. */
+static void test_pull_of_a_client_that_leaves(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	free(f->settings.state_dir);
+	f->settings.state_dir = xasprintf("%s/state", f->dir);
+	f->settings.uid_base = geteuid();
+	assert_int_equal(image_store_open(f->loop, &f->settings, &f->roster.images, NULL), 0);
+	fd = dial(f);
+	say(fd, "{\"command\":\"image-pull\",\"image\":\"oci:/none\"}\n");
+	await(f, fd, "resolve");
+	close(fd);
+	turn(f, 50);
+	image_store_close(f->roster.images);
+}
+
 static void test_verbs(void **state)
 {
 	static const char *const verbs[] = { "restart", "pause", "resume" };
@@ -548,6 +609,8 @@ int main(void)
 		TEST(test_reload_gives_up_waiting),
 		TEST(test_reload_of_invalid_manifests),
 		TEST(test_guard),
+		TEST(test_images),
+		TEST(test_pull_of_a_client_that_leaves),
 		TEST(test_verbs),
 		TEST(test_events),
 		TEST(test_events_to_a_slow_reader_are_counted),

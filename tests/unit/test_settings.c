@@ -58,6 +58,7 @@ static void test_all_keys(void **state)
 		"[image] ; of images\n"
 		"insecure_registries = localhost:5000 registry.test\n"
 		"retries = 0\njobs = 4\ncompress = gzip:1\nstall_timeout = 2s\n"
+		"keep = 0\nkeep_for = 24h\nmin_free = 0B\n"
 		"foreign_layers = yes\ncredentials = /a/auth.json\n"
 		"credential_helpers = /a/helpers\n"
 		"[registry docker.io]\nmirrors = localhost:5000 m.test/hub/x\n"
@@ -93,6 +94,9 @@ static void test_all_keys(void **state)
 	assert_int_equal(settings.jobs, 4);
 	assert_int_equal(settings.compression.method, COMPRESSION_GZIP);
 	assert_int_equal(settings.compression.level, 1);
+	assert_int_equal(settings.image_keep, 0);
+	assert_int_equal(settings.image_keep_for_ms, 24 * 3600 * 1000);
+	assert_int_equal(settings.image_min_free, 0);
 	assert_int_equal(settings.stall_timeout_ms, 2000);
 	assert_true(settings.foreign_layers);
 	assert_string_equal(settings.credentials_path, "/a/auth.json");
