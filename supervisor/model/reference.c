@@ -172,8 +172,6 @@ static int parse_registry(const char *text, struct reference *reference, struct 
 	}
 	if (split_registry(copy, &rest, reference, err) < 0)
 		return -1;
-	if (strlen(copy) > NAME_MAX_BYTES)
-		return error_set(err, "the image's name is longer than %d bytes", NAME_MAX_BYTES);
 	if (!repository_valid(rest))
 		return error_set(err,
 				 "'%s' is not an image's name (lower-case letters and digits, "
@@ -183,6 +181,9 @@ static int parse_registry(const char *text, struct reference *reference, struct 
 		reference->repository = xasprintf("library/%s", rest);
 	else
 		reference->repository = xstrdup(rest);
+	/* With what was left out: the long spelling must be a reference too. */
+	if (strlen(reference->registry) + 1 + strlen(reference->repository) > NAME_MAX_BYTES)
+		return error_set(err, "the image's name is longer than %d bytes", NAME_MAX_BYTES);
 	if (!reference->tag && !reference->digest)
 		reference->tag = xstrdup("latest");
 	return 0;

@@ -143,11 +143,12 @@ static void test_lengths(void **state)
 
 	(void)state;
 	memset(name, 'a', sizeof(name));
-	name[255] = '\0';
+	/* 255 with "docker.io/library/" in front, which every spelling gets. */
+	name[237] = '\0';
 	assert_int_equal(reference_parse(name, &reference, &err), 0);
 	reference_reset(&reference);
-	name[255] = 'a';
-	name[256] = '\0';
+	name[237] = 'a';
+	name[238] = '\0';
 	assert_int_equal(reference_parse(name, &reference, &err), -1);
 	assert_non_null(strstr(err.text, "the image's name is longer than 255 bytes"));
 
