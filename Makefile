@@ -58,7 +58,7 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all deps check check-unit check-system check-asan check-law check-format check-kernel \
+.PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-kernel \
 	bench-boot bench-image kernel fuzz demo install uninstall clean help
 
 all: $(PROGRAMS)
@@ -78,6 +78,7 @@ help:
 ## bench-image   from a registry to a squashfs, against skopeo, umoci and two squashfs writers (root);
 ##               its images are made once, in build-bench/; ROUNDS=3
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
+## check-fuzz    runs each of them for FUZZ_SECONDS=60 from tests/fuzz/corpus
 ## demo          a two-tenant fleet from nothing to an HTTP answer; KEEP=1 leaves it running
 ## kernel        a small guest kernel in build-kernel/ARCH; ARCH=x86_64|aarch64, default: this one's
 ## install       into $(DESTDIR)$(prefix); uninstall takes it away again; with
@@ -234,6 +235,14 @@ fuzz:
 	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=$(CLANG) HARDEN=-fPIE \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
 		$(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# The runtime's name needs the compiler's version, so the compiler comes first.
+FUZZ_SECONDS ?= 60
+
+check-fuzz: deps
+	$(Q)tests/deps.sh $(CLANG_RUNTIME)
+	$(Q)$(MAKE) --no-print-directory fuzz
+	$(Q)tests/fuzz/run.sh build-fuzz $(FUZZ_SECONDS)
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all

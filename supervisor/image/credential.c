@@ -86,6 +86,14 @@ static bool is_plain(const char *text)
 	return true;
 }
 
+/* It goes to the fetcher as JSON, which has no other bytes. */
+static bool is_utf8(const char *text)
+{
+	_cleanup_json_ json_t *string = json_string(text);
+
+	return string != NULL;
+}
+
 static int set_credential(struct credential *ret, const char *user, const char *secret,
 			  bool is_identity_token, struct error *err)
 {
@@ -93,6 +101,8 @@ static int set_credential(struct credential *ret, const char *user, const char *
 		return error_set(err, "an empty secret");
 	if (!is_plain(user) || !is_plain(secret))
 		return error_set(err, "a control character in user or secret");
+	if (!is_utf8(user) || !is_utf8(secret))
+		return error_set(err, "user or secret is not UTF-8");
 	if (strchr(user, ':'))
 		return error_set(err, "a colon in the user's name");
 	if (strlen(user) + strlen(secret) > CREDENTIAL_TEXT_MAX / 4)
