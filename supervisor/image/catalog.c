@@ -278,12 +278,30 @@ static void collect_parts(const struct store *store)
 	}
 }
 
+/* Layers that became a published image just before a crash. */
+static void collect_layers(const struct store *store)
+{
+	CLEANUP(close_dir) DIR *dir = opendir(store->squashfs);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_free_ char *id = id_of(entry->d_name, "sqfs");
+		_cleanup_strv_ struct strv layers = { 0 };
+
+		if (!id)
+			continue;
+		catalog_layers(store, id, &layers);
+		store_remove_blobs(store, &layers);
+	}
+}
+
 void catalog_collect(const struct store *store)
 {
 	CLEANUP(close_dir) DIR *dir = NULL;
 	struct reference_file file = { 0 };
 
 	collect_parts(store);
+	collect_layers(store);
 	dir = opendir(store->refs);
 	while (next_reference(store, dir, &file)) {
 		_cleanup_free_ char *squashfs = part_path(store, file.id, "sqfs");

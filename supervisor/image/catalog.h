@@ -54,8 +54,12 @@ json_t *catalog_describe(const struct store *store, const struct catalog_image *
 /* The digest of its config blob; "" when its facts are not there. */
 void catalog_config(const struct store *store, const char *id, char ret[72]);
 
-/* Removes what no image can be found by any more: parts of images that were never published or half
- * removed, references to nowhere, files that a crash left under a temporary name. */
+/* Adds the digests of the layers it was made of. */
+void catalog_layers(const struct store *store, const char *id, struct strv *ret);
+
+/* Removes layers of published images, and what no image can be found by any more: parts of images
+ * that were never published or half removed, references to nowhere, files that a crash left under a
+ * temporary name. */
 void catalog_collect(const struct store *store);
 
 /* Removes an image with all that belongs to it. */

@@ -109,7 +109,8 @@ static int set_credential(struct credential *ret, const char *user, const char *
 		return error_set(err, "longer than %d bytes", CREDENTIAL_TEXT_MAX / 4);
 	ret->user = xstrdup(user);
 	ret->secret = xstrdup(secret);
-	ret->is_identity_token = is_identity_token;
+	/* The name by which helpers and the fetcher know one, wherever it stands. */
+	ret->is_identity_token = is_identity_token || strcmp(user, identity_user) == 0;
 	return 0;
 }
 

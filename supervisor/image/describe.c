@@ -118,6 +118,20 @@ void catalog_config(const struct store *store, const char *id, char ret[OCI_DIGE
 		memcpy(ret, config, OCI_DIGEST_SIZE);
 }
 
+void catalog_layers(const struct store *store, const char *id, struct strv *ret)
+{
+	_cleanup_json_ json_t *facts = read_facts(store, id);
+	const json_t *layer;
+	size_t i;
+
+	json_array_foreach (json_object_get(facts, "layers"), i, layer) {
+		const char *digest = json_string_or(layer, "digest", "");
+
+		if (oci_digest_valid(digest))
+			strv_add(ret, digest);
+	}
+}
+
 json_t *catalog_describe(const struct store *store, const struct catalog_image *image)
 {
 	_cleanup_free_ char *record = xasprintf("%s/%s.record", store->squashfs, image->id);

@@ -39,6 +39,13 @@ void job_succeed(struct job *job, struct image *image)
 
 /* --- building -------------------------------------------------------------------------------- */
 
+/* What they became is published. */
+static void spend_layers(struct job *job)
+{
+	for (size_t i = 0; i < job->facts.layer_count; i++)
+		strv_add(&job->store->spent, job->facts.layers[i].digest);
+}
+
 static void on_build_ended(void *data, const struct error *err, bool retry)
 {
 	struct job *job = data;
@@ -68,8 +75,7 @@ static void on_build_ended(void *data, const struct error *err, bool retry)
 		job_fail(job, &why, true);
 		return;
 	}
-	for (size_t i = 0; i < job->facts.layer_count; i++)
-		strv_add(&store->spent, job->facts.layers[i].digest);
+	spend_layers(job);
 	job_succeed(job, image);
 }
 
@@ -190,6 +196,7 @@ static void on_fetch_ended(void *data, const struct error *err, bool retry)
 		job->image = image_free(job->image);
 		job_fail(job, err, retry);
 	} else if (job->image) {
+		spend_layers(job);
 		job_succeed(job, take_ptr(job->image));
 	} else {
 		job->state = JOB_READY;

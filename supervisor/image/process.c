@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon's end of a stoker-image process. Its records come over a pipe and are the only thing
+ * The daemon's end of a stoker-image process. Its records come over a socket and are the only thing
  * that the daemon reads of it; a record out of place ends the process.
  */
 #include "image/process.h"
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -134,9 +135,14 @@ static int take_record(struct process *process, const struct report *report, str
 		if (!result->config[0] || all_known(result))
 			return error_set(err, "a layer out of place");
 		take_layer(result, report);
-		if (all_known(result) && process->on_known(process->data, result)) {
+		if (!all_known(result))
+			return 0;
+		if (process->on_known(process->data, result)) {
 			process->is_enough = true;
 			child_kill(process->child, SIGKILL);
+		} else {
+			/* One that has gone already is judged by how it went. */
+			send(process->pipe, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		}
 		return 0;
 	case REPORT_BUILT:
@@ -226,7 +232,7 @@ static void on_exit_of(struct child *child, const struct child_exit *status, voi
 	struct process *process = data;
 	struct error err;
 
-	/* What it wrote before it ended is still in the pipe: at most 64 KiB, pipe(7). */
+	/* What it wrote before it ended is still there, and bounded by the socket's buffer. */
 	while (process->watch && read_record(process) > 0)
 		;
 	process->child = child_free(child);
@@ -298,9 +304,9 @@ int process_start(struct loop *loop, const struct process_options *options, stru
 	process->on_known = options->on_known;
 	process->fn = options->fn;
 	process->data = options->data;
-	if (pipe2(ends, O_CLOEXEC) < 0) {
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
 		free(process);
-		return error_errno(err, errno, "pipe");
+		return error_errno(err, errno, "socketpair");
 	}
 	process->pipe = ends[0];
 	write_end = ends[1];

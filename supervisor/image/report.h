@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a stoker-image process tells the daemon, over the pipe at its descriptor 3: fixed-size
+ * What a stoker-image process tells the daemon, over the socket at its descriptor 3: fixed-size
  * records, host byte order (both ends are one installation). The writer has met strangers' bytes,
  * so the reader trusts no length, no text and no order.
+ * After the last REPORT_LAYER the fetcher waits for a byte from the daemon: go on.
  */
 #ifndef STOKER_IMAGE_REPORT_H
 #define STOKER_IMAGE_REPORT_H
