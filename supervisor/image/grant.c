@@ -152,6 +152,8 @@ int grant_make(struct loop *loop, const struct settings *settings, const char *r
 		return 0;
 	result = make(loop, settings, registry, repository, &entry, ret, ret_fd, err);
 	credential_entry_reset(&entry);
+	if (result < 0 && err)
+		err->number = 0; /* whatever it is, an operator can mend it meanwhile */
 	return result < 0 ? error_wrap(err, "credentials for '%s'", registry) : 0;
 }
 

@@ -6,106 +6,10 @@ use strict;
 use warnings;
 use Cwd 'abs_path';
 use File::Basename 'dirname';
-use File::Temp 'tempdir';
 use Test::More;
 
-my $here = dirname(abs_path($0));
-my $build = abs_path($ENV{STOKER_BUILD} // "$here/../../build");
-plan skip_all => 'needs root' if $> != 0;
-unless ($ENV{STOKER_UNSHARED}) {
-	$ENV{STOKER_UNSHARED} = 1;
-	exec 'unshare', '--net', '--mount', $^X, abs_path($0);
-}
-system('ip link set lo up') == 0 or die "no loopback";
-
-my $dir = tempdir('stoker-fetch-XXXXXX', TMPDIR => 1);
-my @servers;
-my $parent = $$;
-
-END {
-	if ($parent && $$ == $parent) {
-		my $status = $?;
-		for my $pid (@servers) { kill 'KILL', -$pid; waitpid $pid, 0 }
-		system('umount', "$dir/full") if $dir && -d "$dir/full";
-		system('rm', '-rf', $dir) if $dir;
-		$? = $status;
-	}
-}
-
-sub run { my (@command) = @_; system(@command) == 0 or die "@command: failed\n" }
-
-sub quietly { my ($command) = @_; system("$command >$dir/log 2>&1") == 0 or die "$command:\n", `cat $dir/log` }
-
-sub start {
-	my ($port, @command) = @_;
-	my $pid = fork // die;
-	if ($pid == 0) {
-		setpgrp;
-		open STDIN, '<', '/dev/null';
-		open STDOUT, '>>', "$dir/servers.log";
-		open STDERR, '>&', \*STDOUT;
-		exec @command or exit 127;
-	}
-	push @servers, $pid;
-	for (1 .. 600) {
-		return $pid if `ss -Hltn sport = :$port` =~ /LISTEN/;
-		select undef, undef, undef, 0.1;
-	}
-	die "nothing listens on port $port:\n", `cat $dir/servers.log`;
-}
-
-# The settings of one store: [paths], [image] and whatever else the test says.
-my $inis = 0;
-sub ini {
-	my (%with) = @_;
-	my $path = sprintf '%s/%d.ini', $dir, $inis++;
-	open my $f, '>', $path or die;
-	print $f "[paths]\nstate_dir = ", $with{state} // "$dir/state", "\nlibexec_dir = $build\n",
-		"[image]\nretries = ", $with{retries} // 1, "\ninsecure_registries = ",
-		$with{insecure} // '127.0.0.1:5000 127.0.0.1:6000 127.0.0.1:6001', "\n",
-		$with{ini} // '', "\n";
-	close $f;
-	chmod 0600, $path;
-	return $path;
-}
-
-# Asks the store; returns a hash of reference => line.
-sub ask {
-	my (%with) = @_;
-	my @command = ("$build/tests/store_driver", ini(%with), @{$with{references}});
-	open my $out, '-|', @command or die;
-	my %answers;
-	while (<$out>) {
-		chomp;
-		my ($kind, $reference, $rest) = split / /, $_, 3;
-		$answers{$reference} = "$kind $rest";
-	}
-	close $out;
-	return \%answers;
-}
-
-sub image {
-	my ($reference, %with) = @_;
-	my $answers = ask(%with, references => [$reference]);
-	return (values %$answers)[0] // 'nothing';
-}
-
-sub id { my ($answer) = @_; return $answer =~ /^image ([0-9a-f]{64}) / ? $1 : "none: $answer" }
-
-sub files { my ($path) = @_; my @all = glob "$path/*"; return scalar @all }
-
-# --- an image of two layers, in a layout that others than root can read ----------------------------
-
-my $layout = "$dir/layout";
-chmod 0755, $dir;
-quietly("umoci init --layout $layout && umoci new --image $layout:v1");
-for my $layer (1, 2) {
-	quietly("umoci unpack --image $layout:v1 $dir/bundle");
-	run('mkdir', '-p', "$dir/bundle/rootfs/bin");
-	run("head -c 900000 /dev/urandom > $dir/bundle/rootfs/bin/file$layer");
-	quietly("umoci repack --image $layout:v1 $dir/bundle && rm -rf $dir/bundle");
-}
-quietly("umoci gc --layout $layout && chmod -R a+rX $layout");
+require(dirname(abs_path($0)) . '/../store.pl');
+our ($here, $build, $dir, $layout);
 
 # --- layouts and archives --------------------------------------------------------------------------
 
@@ -140,14 +44,6 @@ like(image("oci:$dir/bent:v1", state => "$dir/fresh"), qr/^error 0 blob sha256:.
 is(files("$dir/fresh/images/squashfs"), 0, 'none of these left an image');
 
 # --- a real registry -------------------------------------------------------------------------------
-
-sub registry_config {
-	my ($port, $more) = @_;
-	open my $f, '>', "$dir/registry-$port.yml";
-	print $f "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: $dir/registry}}\n",
-		"http:\n  addr: 127.0.0.1:$port\n", $more // '';
-	return "$dir/registry-$port.yml";
-}
 
 my $registry = start(5000, 'docker-registry', 'serve', registry_config(5000));
 quietly("skopeo copy --dest-tls-verify=false oci:$layout:v1 docker://127.0.0.1:5000/team/app:v1");
@@ -277,7 +173,7 @@ sub hang {
 
 my ($driver, $worker, $out) = hang();
 my $status = `cat /proc/$worker/status`;
-like($status, qr/^Uid:\t900000\t900000\t900000\t900000$/m, 'the fetcher is not root');
+like($status, qr/^Uid:\t870000\t870000\t870000\t870000$/m, 'the fetcher is not root');
 like($status, qr/^CapEff:\t0+$/m, 'and has no capability');
 like($status, qr/^CapBnd:\t0+$/m, 'nor a way to get one');
 kill 'KILL', $worker;
