@@ -63,6 +63,39 @@ static void test_manifest(void **state)
 	oci_document_reset(&document);
 }
 
+/* Only foreign layers may be elsewhere, and only where a URL can be written down. */
+static void test_elsewhere(void **state)
+{
+#define AT(type, urls) \
+	"{\"mediaType\":\"" type "\",\"digest\":\"sha256:" HEX_B "\",\"size\":2,\"urls\":" urls "}"
+#define OCI_FOREIGN    OCI "layer.nondistributable.v1.tar+gzip"
+#define DOCKER_FOREIGN DOCKER "image.rootfs.foreign.diff.tar.gzip"
+	static const struct {
+		const char *text, *url;
+	} cases[] = {
+		{ MANIFEST(CONFIG, AT(OCI_FOREIGN, "[\"https://a/b\",\"https://c\"]")),
+		  "https://a/b" },
+		{ MANIFEST(CONFIG, AT(DOCKER_FOREIGN, "[\"https://a/b\"]")), "https://a/b" },
+		{ MANIFEST(CONFIG, AT(OCI "layer.v1.tar+gzip", "[\"https://a/b\"]")), "" },
+		{ MANIFEST(CONFIG, AT(OCI_FOREIGN, "[]")), "" },
+		{ MANIFEST(CONFIG, AT(OCI_FOREIGN, "[7]")), "" },
+		{ MANIFEST(CONFIG, AT(OCI_FOREIGN, "\"https://a/b\"")), "" },
+		{ MANIFEST(CONFIG, AT(OCI_FOREIGN, "[\"https://a/ b\"]")), "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct oci_document document;
+		struct error err;
+
+		if (parse(cases[i].text, MANIFEST_TYPE, &document, &err) < 0)
+			fail_msg("%s: %s", cases[i].text, err.text);
+		assert_string_equal(oci_layer_url(&document, "sha256:" HEX_B), cases[i].url);
+		assert_string_equal(oci_layer_url(&document, "sha256:" HEX_A), "");
+		oci_document_reset(&document);
+	}
+}
+
 static void test_refusals(void **state)
 {
 	static const struct {
@@ -330,13 +363,10 @@ static void test_platforms_and_digests(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_manifest),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_syntax),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_choose),
-		cmocka_unit_test(test_config),
-		cmocka_unit_test(test_platforms_and_digests),
+		cmocka_unit_test(test_manifest), cmocka_unit_test(test_elsewhere),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_syntax),
+		cmocka_unit_test(test_limits),	 cmocka_unit_test(test_choose),
+		cmocka_unit_test(test_config),	 cmocka_unit_test(test_platforms_and_digests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
