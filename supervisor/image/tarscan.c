@@ -134,6 +134,12 @@ static int parse_extended(struct tarscan *scan, struct error *err)
 		if (!space || parse_decimal(at, (size_t)(space - at), &length) < 0 ||
 		    length > left || length < (size_t)(space - at) + 2 || at[length - 1] != '\n')
 			return error_set(err, "an extended header is malformed");
+		/* libarchive passes over what is longer than a million bytes, without an error. */
+		if (length > TAR_RECORD_MAX)
+			return error_set(err,
+					 "an extended header has a record of %llu bytes (%d are "
+					 "allowed)",
+					 (unsigned long long)length, TAR_RECORD_MAX);
 		digits = (size_t)(space - at) + 1;
 		equals = memchr(at + digits, '=', (size_t)length - digits);
 		if (!equals)

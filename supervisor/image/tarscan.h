@@ -17,6 +17,7 @@
 enum {
 	TAR_BLOCK = 512,
 	TAR_EXTENDED_MAX = 1 << 20, /* bytes of one extended header */
+	TAR_RECORD_MAX = 512 << 10, /* bytes of one record in an extended header */
 	TAR_SPARSE_MAX = 1 << 18,   /* pieces of one sparse file */
 };
 
