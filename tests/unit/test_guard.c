@@ -449,7 +449,10 @@ struct tap_case {
 	struct virtio_net_hdr_v1 header;
 };
 
-enum { PARTIAL = VIRTIO_NET_HDR_F_NEEDS_CSUM };
+enum {
+	PARTIAL = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	SEGMENTS_OF_UDP = 5, /* VIRTIO_NET_HDR_GSO_UDP_L4 since Linux 6.2 */
+};
 
 static const struct tap_case tap_cases[] = {
 	{ { "IPv4 cut short", UDP4, .length = 33, .reason = GUARD_TRUNCATED }, { 0 } },
@@ -507,12 +510,35 @@ static const struct tap_case tap_cases[] = {
 	{ { "segments of one byte", TCP4, .length = 1400, .reason = GUARD_GSO },
 	  { PARTIAL, VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = 54, .gso_size = 1, .csum_start = 34,
 	    .csum_offset = 16 } },
+#define GSO(name, frame, kind, start, offset, verdict)                                      \
+	{                                                                                   \
+		{ name, frame, .length = 1400, .reason = verdict },                         \
+		{                                                                           \
+			PARTIAL, kind, .hdr_len = (start) + (offset) + 2, .gso_size = 1000, \
+				       .csum_start = start, .csum_offset = offset           \
+		}                                                                           \
+	}
+	GSO("segments of TCP", TCP4, VIRTIO_NET_HDR_GSO_TCPV4, 34, 16, GUARD_ACCEPT),
+	GSO("segments of TCP over IPv6", TCP6, VIRTIO_NET_HDR_GSO_TCPV6, 54, 16, GUARD_ACCEPT),
+	GSO("segments of UDP", UDP4, SEGMENTS_OF_UDP, 34, 6, GUARD_ACCEPT),
+	GSO("segments of UDP over IPv6", UDP6, SEGMENTS_OF_UDP, 54, 6, GUARD_ACCEPT),
+	GSO("fragments of UDP", UDP4, VIRTIO_NET_HDR_GSO_UDP, 34, 6, GUARD_ACCEPT),
+	GSO("fragments of UDP over IPv6", UDP6, VIRTIO_NET_HDR_GSO_UDP, 54, 6, GUARD_ACCEPT),
+	GSO("UDP as segments of TCP", UDP4, VIRTIO_NET_HDR_GSO_TCPV4, 34, 6, GUARD_GSO),
+	GSO("UDP over IPv6 as segments of TCP", UDP6, VIRTIO_NET_HDR_GSO_TCPV6, 54, 6, GUARD_GSO),
+	GSO("TCP as segments of UDP", TCP4, SEGMENTS_OF_UDP, 34, 16, GUARD_GSO),
+	GSO("TCP over IPv6 as fragments of UDP", TCP6, VIRTIO_NET_HDR_GSO_UDP, 54, 16, GUARD_GSO),
+	GSO("IPv4 as segments of IPv6", TCP4, VIRTIO_NET_HDR_GSO_TCPV6, 34, 16, GUARD_GSO),
+	GSO("IPv6 as segments of IPv4", TCP6, VIRTIO_NET_HDR_GSO_TCPV4, 54, 16, GUARD_GSO),
+#undef GSO
 	{ { "lawful segments", TCP4, { { 16, "0f00" } }, .length = 3854, .reason = GUARD_ACCEPT },
 	  { PARTIAL, VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = 54, .gso_size = 1448, .csum_start = 34,
 	    .csum_offset = 16 } },
 };
 
-static void write_frame(int fd, const struct tap_case *each)
+/* False: this kernel's taps do not know segments of UDP, or refuse a kind of segments that
+ * contradicts the protocol by themselves. */
+static bool write_frame(int fd, const struct tap_case *each)
 {
 	enum { BYTES = 4096 };
 	uint8_t bytes[BYTES + sizeof(each->header)] = { 0 };
@@ -522,8 +548,12 @@ static void write_frame(int fd, const struct tap_case *each)
 	memcpy(bytes, &each->header, sizeof(each->header));
 	memcpy(bytes + sizeof(each->header), frame, length < FRAME_MAX ? length : FRAME_MAX);
 	length += sizeof(each->header);
-	if (write(fd, bytes, length) != (ssize_t)length)
+	if (write(fd, bytes, length) == (ssize_t)length)
+		return true;
+	if (errno != EINVAL ||
+	    (each->header.gso_type != SEGMENTS_OF_UDP && each->frame.reason != GUARD_GSO))
 		fail_msg("%s: the tap refuses it: %s", each->frame.name, strerror(errno));
+	return false;
 }
 
 static bool has_tcx(void)
@@ -557,7 +587,8 @@ static void run_tap_cases(bool without_kernel_context, bool without_tcx)
 		enum guard_reason reason;
 
 		must(guard_counts_read(guard, SLOT, &before, &err));
-		write_frame(fd, each);
+		if (!write_frame(fd, each))
+			continue;
 		must(guard_counts_read(guard, SLOT, &after, &err));
 		/* What the host itself sends meanwhile is not the guest's. */
 		after.packets[GUARD_DELIVERED] = before.packets[GUARD_DELIVERED];
@@ -601,7 +632,7 @@ static void test_every_reason_has_a_packet(void **state)
 	for (size_t i = 0; i < GUARD_REASON_COUNT; i++)
 		if (!is_seen[i])
 			fail_msg("no packet for '%s'", word((enum guard_reason)i));
-	assert_true(COUNT_OF_GUEST + COUNT_OF_HOST >= 80);
+	assert_true(COUNT_OF_GUEST + COUNT_OF_HOST >= 150);
 }
 
 /* --- maps ---------------------------------------------------------------------------------------
