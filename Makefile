@@ -59,7 +59,7 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-kernel \
-	bench-boot bench-image kernel fuzz demo install uninstall clean help
+	check-host bench-boot bench-image kernel fuzz demo install uninstall clean help
 
 all: $(PROGRAMS)
 
@@ -73,6 +73,8 @@ help:
 ## check-system  the tests that use network namespaces and boot guests (root); FIRECRACKER_DIR, a
 ##               directory with firecracker and jailer 1.16.1, proves the fakes of both honest
 ## check-asan    the unit and golden tests under AddressSanitizer and UBSan
+## check-host    installs all of it in a Debian VM with systemd, cgroups and a KVM, and drives it
+##               there (root); FIRECRACKER_DIR, a directory with firecracker and jailer: with both
 ## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root)
 ## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
 ## bench-image   from a registry to a squashfs, against skopeo, umoci and two squashfs writers (root);
@@ -266,6 +268,11 @@ check-kernel: all $(SYSTEM) $(BUILD)/aarch64/stoker-init $(KERNEL_x86_64) $(KERN
 		GUEST_KERNEL=$(abspath $(KERNEL_x86_64)) $(PROVE) tests/kernel/guest.t tests/system/guest-boot.t
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) GUEST_KERNEL=$(abspath $(KERNEL_aarch64)) \
 		$(PROVE) tests/system/arm64-guest.t
+
+# The packages of the outer host are its own; those of building are deps'.
+check-host: all
+	$(Q)tests/deps.sh mmdebstrap qemu-system-x86 e2fsprogs busybox-static
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) FIRECRACKER_DIR=$(FIRECRACKER_DIR) $(PROVE) -f -o tests/host/host.t
 
 bench-boot: all $(KERNEL_x86_64)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) tests/bench/boot.sh $(KERNEL_x86_64)

@@ -1,0 +1,112 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by inside.sh: the control groups of VMs under one driver, and guests that want more than
+# they may have, beside acme/web, which must not notice.
+
+leaf() { # VM: its group's directory
+	echo "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(member "$1" pid)/cgroup")"
+}
+
+limit() { # VM FILE
+	cat "$(leaf "$1")/$2"
+}
+
+at_most() { # NUMBER MAXIMUM
+	[ "$1" -le "$2" ] && return
+	echo "$1 is more than $2"
+	return 1
+}
+
+# counted VM FILE KEY: a number of a file of "KEY NUMBER" lines.
+counted() {
+	limit "$1" "$2" | sed -n "s/^$3 //p"
+}
+
+# cpu_share VM: percent of one CPU, over ten seconds.
+cpu_share() {
+	share_from=$(counted "$1" cpu.stat usage_usec)
+	share_begin=$(date +%s%N)
+	sleep 10
+	share_to=$(counted "$1" cpu.stat usage_usec)
+	share_end=$(date +%s%N)
+	echo $(((share_to - share_from) * 100000 / (share_end - share_begin)))
+}
+
+write_greedy() { # DRIVER
+	cat >"$fleet/greedy.yaml" <<-END
+		x-greedy: &greedy {image: "oci:/srv/images/busybox", vmm: $1, restart: "no"}
+		tenants:
+		  greedy:
+		    subnets: [10.40.0.0/24]
+		    vms:
+		      eater: {<<: *greedy, command: ["dd if=/dev/zero of=/dev/shm/fill bs=1M count=40; sleep 100000"]}
+		      starved: {<<: *greedy, command: [exec tail /dev/zero]}
+		      bomb: {<<: *greedy, command: ["b() { b | b & }; b; sleep 100000"]}
+		      hog: {<<: *greedy, replicas: 3, command: ["while :; do :; done"]}
+	END
+}
+
+limits_set() { # DRIVER
+	like "$1: a VM runs in a group of its own" "$(leaf acme/web)" "/stoker-vms.service/acme/stk"
+	ok "$1: memory: the guest's" test "$(limit acme/web memory.max)" -gt 134217728
+	ok "$1: and not as much again" test "$(limit acme/web memory.max)" -lt 268435456
+	is "$1: none of it is swapped" "$(limit acme/web memory.swap.max)" 0
+	is "$1: CPU: the guest's, and a quarter" "$(limit acme/web cpu.max)" "125000 100000"
+	ok "$1: threads: those it needs" at_most "$(limit acme/web pids.max)" 80
+}
+
+limits_memory() { # DRIVER
+	ok "$1: a guest fills its memory" wait_for 300 logs_have greedy/eater "stderr 40+0 records out"
+	ok "$1: its group stays within its limit" \
+		at_most "$(limit greedy/eater memory.peak)" "$(limit greedy/eater memory.max)"
+	ok "$1: one that wants more than there is ends" wait_phase greedy/starved stopped
+	is "$1: and says why" "$(member greedy/starved reason)" guest-oom
+	is "$1: the host had no reason to kill either" \
+		"$(sed -n 's/^oom_kill //p' "$(dirname "$(leaf greedy/eater)")/memory.events")" 0
+
+	# A VMM that grows beyond what it may have, shown from the other side.
+	echo 33554432 >"$(leaf greedy/eater)/memory.max"
+	ok "$1: a VMM beyond its limit is killed" wait_phase greedy/eater stopped
+	is "$1: by the host" "$(member greedy/eater reason)" vmm-killed
+	like "$1: which says why" "$(member greedy/eater message)" "out of memory in its cgroup"
+}
+
+limits_forks() { # DRIVER
+	ok "$1: a guest forks without end" wait_for 300 has_begun greedy/bomb
+	pid=$(member greedy/bomb pid)
+	[ "${pid:-0}" -eq 0 ] || ok "$1: the host sees no more threads than it allows" \
+		at_most "$(limit greedy/bomb pids.current)" "$(limit greedy/bomb pids.max)"
+	is "$1: and no processes" "$(pgrep -c -u "$(stat -c %u "/proc/$pid" 2>/dev/null || echo 1)")" 1
+}
+
+has_begun() { # VM: it is past its boot
+	[ "$(member "$1" running_ms)" -gt 0 ] || phase_is "$1" stopped
+}
+
+limits_cpu() { # DRIVER
+	for hog in hog hog.2 hog.3; do
+		ok "$1: $hog runs" wait_phase greedy/$hog running
+	done
+	ok "$1: three guests that only compute, on two CPUs: another one answers" \
+		curl -sfm 30 http://10.20.0.10/
+	ok "$1: no guest gets more than it may have" at_most "$(cpu_share greedy/hog)" 130
+	echo "20000 100000" >"$(leaf greedy/hog)/cpu.max"
+	ok "$1: all of its VMM obeys the limit" at_most "$(cpu_share greedy/hog)" 30
+	ok "$1: by being throttled" test "$(counted greedy/hog cpu.stat nr_throttled)" -gt 0
+}
+
+vm_limits() { # DRIVER
+	web=$(member acme/web pid)
+	limits_set "$1"
+	write_greedy "$1"
+	ok "$1: greedy guests are added" systemctl reload stokerd
+	limits_memory "$1"
+	limits_forks "$1"
+	limits_cpu "$1"
+	rm "$fleet/greedy.yaml"
+	ok "$1: they are removed" systemctl reload stokerd
+	greedy_gone() { ! ctl status | grep -q greedy/; }
+	ok "$1: all of them" wait_for 120 greedy_gone
+	is "$1: with their groups" "$(ls -d /sys/fs/cgroup/system.slice/stoker-vms.service/greedy 2>&1 | grep -v 'No such')" ""
+	is "$1: the neighbour is the process that it was" "$(member acme/web pid)" "$web"
+}
