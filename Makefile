@@ -281,7 +281,7 @@ bench-boot: all $(KERNEL_x86_64)
 BENCH_IMAGE_DEPS := skopeo umoci squashfs-tools squashfs-tools-ng docker-registry mmdebstrap \
 	busybox-static curl zstd time iproute2
 
-bench-image: all $(BUILD)/tests/store_driver
+bench-image: all
 	$(Q)tests/deps.sh $(BENCH_IMAGE_DEPS)
 	$(Q)tests/bench/image-make.sh build-bench
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) perl tests/bench/image.pl $(abspath build-bench)

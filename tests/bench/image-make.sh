@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# image-make.sh CACHE: the images that image.sh measures with, as OCI layouts in CACHE/NAME:latest with
-# gzip layers. What is there already is left alone. Needs root and, for Debian's packages, a network.
+# image-make.sh CACHE: the images that image.pl measures with, as OCI layouts CACHE/NAME with gzip layers
+# and CACHE/NAME-zstd with zstd layers, tag latest. What is there already is left alone. Needs root
+# and, for Debian's packages, a network.
 set -eu
 cache=${1:?usage: image-make.sh CACHE}
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
@@ -24,6 +25,9 @@ layer() {
 
 finish() {
 	umoci gc --layout "$cache/$name.part"
+	rm -rf "$cache/$name-zstd"
+	skopeo copy -q --dest-compress-format zstd "oci:$cache/$name.part:latest" \
+		"oci:$cache/$name-zstd:latest"
 	mv "$cache/$name.part" "$cache/$name"
 }
 
