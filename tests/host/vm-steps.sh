@@ -7,7 +7,20 @@ wait_phase() { # VM PHASE
 }
 
 wait_page() { # URL
-	wait_for 120 curl -gsfm 5 "$1"
+	wait_for 120 curl -gsfm 5 "$1" || say_why
+}
+
+# What a person would look at next; ok() shows it. False, as what it is called for.
+say_why() {
+	ctl status acme/web
+	ctl status beta/neighbour
+	ctl guard acme/web | awk '$2 != 0'
+	ctl logs -n 20 acme/web
+	systemctl --no-pager status stokerd | head -n 5
+	journalctl -u stokerd -n 20 --no-pager
+	ip -4 route | grep stk
+	curl -gsvm 5 http://10.20.0.10/ 2>&1 | tail -n 5
+	return 1
 }
 
 logs_have() { # VM TEXT
@@ -102,6 +115,10 @@ daemon_is_not() { # PID
 		phase_is acme/web running && phase_is beta/neighbour running
 }
 
+daemon_returns() { # PID of the old one
+	wait_for 120 daemon_is_not "$1" || say_why
+}
+
 vm_adoption() { # DRIVER
 	before=$(vmm_pids)
 	ok "$1: systemctl restart" systemctl restart stokerd
@@ -109,7 +126,7 @@ vm_adoption() { # DRIVER
 	is "$1: with the same processes" "$(vmm_pids)" "$before"
 	daemon=$(systemctl show -P MainPID stokerd)
 	kill -KILL "$daemon"
-	ok "$1: systemd starts a daemon that was killed" wait_for 120 daemon_is_not "$daemon"
+	ok "$1: systemd starts a daemon that was killed" daemon_returns "$daemon"
 	is "$1: and no VM was touched" "$(vmm_pids)" "$before"
 	ok "$1: it answers" wait_page http://10.20.0.10/
 	old=$(member acme/web pid)
