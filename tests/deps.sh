@@ -14,7 +14,8 @@ run="qemu-system-x86 nftables iproute2 ca-certificates"
 # clang-format, cmocka, valgrind and mandoc judge the code; the others are the peers and rivals that
 # the system tests compare with.
 test="clang-format libcmocka-dev valgrind mandoc perl git curl busybox-static squashfs-tools umoci
-skopeo docker-registry e2fsprogs attr libcap2-bin procps openssl zstd"
+skopeo docker-registry e2fsprogs attr libcap2-bin procps openssl zstd
+strace"
 
 case $(dpkg --print-architecture) in
 amd64)
