@@ -306,10 +306,16 @@ UNITS := $(notdir $(wildcard config-examples/systemd/*.service))
 install_units = install -d $(DESTDIR)$(systemdunitdir) && for unit in $(UNITS); do \
 	sed 's|/usr/local/sbin|$(sbindir)|; s|/usr/local/bin|$(bindir)|' \
 		config-examples/systemd/$$unit >$(DESTDIR)$(systemdunitdir)/$$unit && \
-	chmod 0644 $(DESTDIR)$(systemdunitdir)/$$unit || exit 1; done
+	chmod 0644 $(DESTDIR)$(systemdunitdir)/$$unit || exit 1; done && \
+	install -D -m 0644 -t $(DESTDIR)$(systemdlinkdir) $(LINKS)
+
+# What udev is told about taps: beside the directory of units, as systemd has it.
+LINKS := $(wildcard config-examples/systemd/*.link)
+systemdlinkdir = $(patsubst %/system,%/network,$(systemdunitdir))
 
 uninstall:
-	$(if $(systemdunitdir),rm -f $(UNITS:%=$(DESTDIR)$(systemdunitdir)/%))
+	$(if $(systemdunitdir),rm -f $(UNITS:%=$(DESTDIR)$(systemdunitdir)/%) \
+		$(patsubst config-examples/systemd/%,$(DESTDIR)$(systemdlinkdir)/%,$(LINKS)))
 	rm -f $(DESTDIR)$(sbindir)/stokerd $(DESTDIR)$(bindir)/stokerctl
 	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(docdir)
 	rm -f $(patsubst man/%,$(DESTDIR)$(mandir)/man5/%,$(wildcard man/*.5))

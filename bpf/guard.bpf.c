@@ -282,6 +282,16 @@ static __always_inline void count(__u32 slot, enum guard_reason reason, __u32 by
 		counted->bytes += bytes;
 }
 
+/* An accepted frame is addressed to the gateway. Should the tap have another address by now, as
+ * udev gives new devices (systemd.link(5), MACAddressPolicy=), then the stack would take it for
+ * somebody else's. */
+static __always_inline int pass_to_host(struct __sk_buff *ctx)
+{
+	if (ctx->pkt_type == PACKET_OTHERHOST && bpf_skb_change_type(ctx, PACKET_HOST))
+		return TC_ACT_SHOT;
+	return NEXT;
+}
+
 /* From the guest. */
 SEC("tc")
 int guard_ingress(struct __sk_buff *ctx)
@@ -298,7 +308,7 @@ int guard_ingress(struct __sk_buff *ctx)
 	reason = judge(ctx, vm, &ethertype);
 	count(vm->slot, reason, ctx->len);
 	if (reason == GUARD_ACCEPT)
-		return NEXT;
+		return pass_to_host(ctx);
 	if (reason != GUARD_ANSWERED)
 		return TC_ACT_SHOT;
 	return ethertype == bpf_htons(ETH_P_ARP) ? answer_arp(ctx, vm) : answer_nd(ctx, vm);

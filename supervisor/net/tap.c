@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/if_arp.h>
 #include <linux/if_tun.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/cleanup.h"
+#include "net/net.h"
 #include "net/sysctl.h"
 
 /* struct virtio_net_hdr_v1: what virtio 1 devices use; the kernel's default is the older 10. */
@@ -54,6 +56,11 @@ int tap_create(const char *name, uid_t owner, int *ret_fd, unsigned *ret_ifindex
 	ifindex = if_nametoindex(name);
 	if (!ifindex)
 		return error_errno(err, errno, "tap '%s': gone as soon as created", name);
+	/* At once: udev gives a device that has a random address one of its choice. */
+	memcpy(request.ifr_hwaddr.sa_data, NET_GATEWAY_MAC, 6);
+	request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+	if (ioctl(fd, SIOCSIFHWADDR, &request) < 0)
+		return error_errno(err, errno, "tap '%s': set its address", name);
 	if (ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) < 0)
 		return error_errno(err, errno, "tap '%s': set the virtio header size", name);
 	if (ioctl(fd, TUNSETOWNER, (unsigned long)owner) < 0)

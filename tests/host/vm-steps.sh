@@ -62,6 +62,8 @@ vm_first_start() { # DRIVER
 	ok "$1: systemctl reload is a SIGHUP that reports" systemctl reload stokerd
 	ok "$1: a VM runs" wait_phase acme/web running
 	ok "$1: its neighbour runs" wait_phase beta/neighbour running
+	like "$1: udev leaves its tap alone" "$(udevadm info -q property /sys/class/net/stk0)" \
+		"60-stoker.link"
 	is "$1: on the processor, by KVM" "$(member acme/web vmm)" "$(description "$1")"
 	ok "$1: it answers over IPv4" wait_page http://10.20.0.10/
 	ok "$1: it answers over IPv6" wait_page 'http://[fd00:20::10]/'

@@ -68,6 +68,12 @@ SKIP: {
 	is(join('', @said), '', 'systemd knows every setting of the units');
 }
 
+# What udev does with taps, by their name as net.h has it.
+my $link = slurp("$units/60-stoker.link");
+my ($prefix) = slurp("$tree/supervisor/net/net.h") =~ m{^#define NET_TAP_PREFIX "(\w+)"}m;
+like($link, qr{^OriginalName=\Q$prefix\E\*$}m, 'udev is told of taps');
+like($link, qr{^MACAddressPolicy=none$}m, 'to leave their addresses alone');
+
 for my $script (glob("$tree/config-examples/openrc/*")) {
 	is(system('sh', '-n', $script), 0, $script =~ s{.*/}{}r . ' of OpenRC is well-formed shell');
 }

@@ -471,6 +471,28 @@ static void test_tenants(struct net *net)
 	ok(!arrives(vm_x, vm_b, 4) && !arrives(vm_x, vm_b, 6), "the other way round too");
 }
 
+/* As udev may do to a new device. By another address the kernel forgets the neighbours. */
+static void give_address(const struct vm *vm, const char *mac)
+{
+	char line[512];
+
+	snprintf(
+		line, sizeof(line),
+		"ip link set %s address %s; for each in %s %s; do"
+		" ip neighbour replace $each lladdr 02:00:00:00:00:%02x dev %s nud permanent; done",
+		vm->tap.name, mac, vm->ip4, vm->ip6, vm->tap.mac[5], vm->tap.name);
+	command(line);
+}
+
+static void test_other_address(void)
+{
+	give_address(vm_a, "06:00:00:00:00:01");
+	ok(arrives(vm_a, vm_b, 4) && arrives(vm_a, vm_b, 6),
+	   "frames pass whatever address others gave the tap");
+	ok(arrives(vm_b, vm_a, 4) && arrives(vm_b, vm_a, 6), "in both directions");
+	give_address(vm_a, "02:53:74:6b:00:fe");
+}
+
 static void test_gateway(void)
 {
 	struct packet packet = { .length = 42 };
@@ -748,6 +770,7 @@ int main(void)
 	must_errno(fence);
 	test_lawful(net);
 	test_tenants(net);
+	test_other_address();
 	test_hostile(net, vm_b);
 	test_hostile(net, vm_x);
 	test_gateway();
