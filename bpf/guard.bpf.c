@@ -2,15 +2,55 @@
 /*
  * The guard: what a VM may send through its tap, and what may reach it. One program and one set of
  * maps for all taps of a network namespace; supervisor/net/guard.c loads, fills and attaches it.
+ * Every path that is not an accept drops. From the guest, in this order; the first that fails is
+ * the reason:
  *
- * Order of a verdict: VM, VLAN, size, MACs, protocol, checksum offsets, tenant, answer, count.
- * Every path that is not an accept drops; a tap without an entry in `vms` passes nothing.
+ *   VM          the device has an entry in `vms`                                            no-vm
+ *   VLAN        no tag: the kernel strips it before this runs                               vlan
+ *   size        without GSO at most MTU + 14 bytes; segments of 512 bytes to MTU     jumbo, gso
+ *   linear      an Ethernet header is there; the first 128 bytes are read              truncated
+ *   source MAC  the VM's                                                              source-mac
+ *   other MAC   the gateway's; broadcast for ARP; 33:33:... for IPv6             destination-mac
+ *   ethertype   0806, 0800 or 86dd; neither LLC lengths nor anything else              ethertype
+ *
+ *   ARP      Ethernet and IPv4, op 1, the sender's MAC the VM's, its address the VM's or none.
+ *            Target an address of the VM's own: absorbed; the gateway, from an address of the
+ *            VM's: answered; any other: dropped                                           arp-*
+ *   IPv4     version 4, 20 bytes of header (no options), total length within the frame; source
+ *            one of the VM's; destination neither 255.255.255.255, 224/4, 0/8, 127/8, 240/4 nor
+ *            169.254/16; no fragment at offset 8; layer 4 as below, and of ICMP neither redirect
+ *            (5) nor router (9)
+ *   IPv6     version 6, payload not empty and within the frame; source unspecified or one of the
+ *            VM's, link-local included; a multicast MAC only to ff00::/8; at most 4 extension
+ *            headers out of hop-by-hop (first only), destination options and fragment (one, not
+ *            at offset 8), all within 128 bytes and the payload; behind them TCP, UDP, ICMPv6,
+ *            ESP, GRE, SCTP or UDP-Lite
+ *   ICMPv6   but for later fragments: 8 bytes; 1 to 4, 128 and 129 go on; 134 and 137 never;
+ *            133, 135, 136: no fragment, no extension, hop limit 255, code 0 (133: any), at most
+ *            4 options, each whole; a link-layer address the VM's, and none from an unspecified
+ *            source, which only 133, and 135 for an own target, may have.
+ *            136: no router flag, own target: absorbed. 135: own target: absorbed, the gateway:
+ *            answered. 133: absorbed. 131, 132, 143: one hop-by-hop and nothing else before it,
+ *            hop limit 1: absorbed. All other types never
+ *   IPv6 on  what goes on: no hop-by-hop; source neither unspecified nor link-local; destination
+ *            not multicast, fe80::/10, ::/96 nor ::ffff:0:0/96; to the gateway's MAC; layer 4
+ *   layer 4  not in later fragments: TCP of 20 bytes, UDP of 8, anything else in a first fragment
+ *            of 8 (truncated, in a fragment fragment); no UDP from port 67, in IPv6 from 547
+ *
+ *   offloads    of all that is not dropped so far. GSO: a whole TCP or UDP packet, segments of its
+ *               own kind. A checksum left to the host: a whole TCP or UDP packet, begins at layer
+ *               4, lies at 16 or 6 in it                                    gso, checksum-offset
+ *   tenant      no destination of another tenant's VM                               cross-tenant
+ *   rate        of what is accepted or answered (rate.bpf.h)                                rate
+ *
+ * To the guest: the device has an entry; ARP, or IP whose source is not another tenant's; rate.
  */
 #include "parse.bpf.h"
 
 #include "answer.bpf.h"
 #include "ip4.bpf.h"
 #include "ip6.bpf.h"
+#include "rate.bpf.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -225,9 +265,8 @@ static __always_inline enum guard_reason settle(struct __sk_buff *ctx, const str
 }
 
 static __always_inline enum guard_reason judge(struct __sk_buff *ctx, const struct guard_vm *vm,
-					       __be16 *ret_ethertype)
+					       struct layers *layers, __be16 *ret_ethertype)
 {
-	struct layers layers = { 0 };
 	enum guard_reason reason;
 	struct guard_ip6 ip6;
 	struct cursor cursor;
@@ -249,20 +288,20 @@ static __always_inline enum guard_reason judge(struct __sk_buff *ctx, const stru
 	*ret_ethertype = eth->h_proto;
 	if (!mac_equal(eth->h_source, vm->mac))
 		return GUARD_SOURCE_MAC;
-	reason = check_destination_mac(eth, &layers);
+	reason = check_destination_mac(eth, layers);
 	if (reason)
 		return reason;
 
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_ARP):
-		return settle(ctx, &layers, check_arp(&cursor, vm));
+		return settle(ctx, layers, check_arp(&cursor, vm));
 	case bpf_htons(ETH_P_IP):
-		reason = settle(ctx, &layers, check_ip4(&cursor, ctx->len, vm, &layers, &ip4));
+		reason = settle(ctx, layers, check_ip4(&cursor, ctx->len, vm, layers, &ip4));
 		if (reason)
 			return reason;
 		return check_tenant(bpf_map_lookup_elem(&owners4, &ip4), vm);
 	case bpf_htons(ETH_P_IPV6):
-		reason = settle(ctx, &layers, check_ip6(&cursor, ctx->len, vm, &layers, &ip6));
+		reason = settle(ctx, layers, check_ip6(&cursor, ctx->len, vm, layers, &ip6));
 		if (reason)
 			return reason;
 		return check_tenant(bpf_map_lookup_elem(&owners6, &ip6), vm);
@@ -280,6 +319,8 @@ static __always_inline void count(__u32 slot, enum guard_reason reason, __u32 by
 	counted->packets[reason]++;
 	if (reason == GUARD_ACCEPT)
 		counted->bytes += bytes;
+	else if (reason == GUARD_DELIVERED)
+		counted->delivered_bytes += bytes;
 }
 
 /* An accepted frame is addressed to the gateway. Should the tap have another address by now, as
@@ -298,6 +339,7 @@ int guard_ingress(struct __sk_buff *ctx)
 {
 	__u32 ifindex = ctx->ifindex;
 	struct guard_vm *vm = bpf_map_lookup_elem(&vms, &ifindex);
+	struct layers layers = { 0 };
 	enum guard_reason reason;
 	__be16 ethertype = 0;
 
@@ -305,7 +347,9 @@ int guard_ingress(struct __sk_buff *ctx)
 		count(GUARD_SLOT_STRAYS, GUARD_NO_VM, 0);
 		return TC_ACT_SHOT;
 	}
-	reason = judge(ctx, vm, &ethertype);
+	reason = judge(ctx, vm, &layers, &ethertype);
+	if (reason <= GUARD_ANSWERED && !is_within_rate(ctx, vm, GUARD_FROM_GUEST, &layers))
+		reason = GUARD_RATE;
 	count(vm->slot, reason, ctx->len);
 	if (reason == GUARD_ACCEPT)
 		return pass_to_host(ctx);
@@ -354,6 +398,8 @@ int guard_egress(struct __sk_buff *ctx)
 		return TC_ACT_SHOT;
 	}
 	reason = judge_delivery(ctx, vm);
-	count(vm->slot, reason, 0);
+	if (reason == GUARD_DELIVERED && !is_delivery_within_rate(ctx, vm))
+		reason = GUARD_RATE_IN;
+	count(vm->slot, reason, ctx->len);
 	return reason == GUARD_DELIVERED ? NEXT : TC_ACT_SHOT;
 }

@@ -7,6 +7,7 @@
 #ifndef STOKER_BPF_GUARD_H
 #define STOKER_BPF_GUARD_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 enum {
@@ -14,9 +15,12 @@ enum {
 	GUARD_SLOT_STRAYS = GUARD_SLOTS_MAX, /* counts frames of taps that have no entry */
 	GUARD_IP4_MAX = 4,
 	GUARD_IP6_MAX = 5, /* the link-local address first */
-	GUARD_REASONS_MAX = 63,
+	GUARD_REASONS_MAX = 60,
 	GUARD_GSO_MIN = 512, /* smaller segments multiply one write into thousands of frames */
+	GUARD_RATE_SLACK_MS = 100, /* what a VM may send at once after a pause */
 };
+
+enum guard_direction { GUARD_FROM_GUEST, GUARD_TO_GUEST, GUARD_DIRECTIONS };
 
 /* The gateway that every guest sees; equal to NET_GATEWAY4 and NET_GATEWAY_MAC. */
 #define GUARD_GATEWAY4 0xa9fe0101u /* 169.254.1.1, host order */
@@ -26,46 +30,48 @@ enum {
 	}
 
 /* name, word, 1 = a drop. Numbers are positions: append only. */
-#define GUARD_REASONS(_)                                    \
-	_(ACCEPT, "accept", 0)                              \
-	_(ANSWERED, "answered", 0)   /* ARP or ND, by us */ \
-	_(ABSORBED, "absorbed", 0)   /* lawful; nobody's */ \
-	_(DELIVERED, "delivered", 0) /* host to guest */    \
-	_(NO_VM, "no-vm", 1)                                \
-	_(VLAN, "vlan", 1)                                  \
-	_(TRUNCATED, "truncated", 1)                        \
-	_(JUMBO, "jumbo", 1)                                \
-	_(GSO, "gso", 1)                                    \
-	_(SOURCE_MAC, "source-mac", 1)                      \
-	_(DESTINATION_MAC, "destination-mac", 1)            \
-	_(ETHERTYPE, "ethertype", 1)                        \
-	_(ARP_FORMAT, "arp-format", 1)                      \
-	_(ARP_OP, "arp-op", 1)                              \
-	_(ARP_SENDER, "arp-sender", 1)                      \
-	_(ARP_TARGET, "arp-target", 1)                      \
-	_(IP_HEADER, "ip-header", 1)                        \
-	_(IP_OPTIONS, "ip-options", 1)                      \
-	_(SOURCE_ADDRESS, "source-address", 1)              \
-	_(RESERVED, "destination-reserved", 1)              \
-	_(LINK_LOCAL, "destination-link-local", 1)          \
-	_(MULTICAST, "destination-multicast", 1)            \
-	_(BROADCAST, "destination-broadcast", 1)            \
-	_(FRAGMENT, "fragment", 1)                          \
-	_(CHECKSUM, "checksum-offset", 1)                   \
-	_(DHCP_SERVER, "dhcp-server", 1)                    \
-	_(ICMP_REDIRECT, "icmp-redirect", 1)                \
-	_(ROUTER, "router-advertisement", 1)                \
-	_(ICMP_TYPE, "icmp-type", 1)                        \
-	_(EXTENSION, "ip6-extension", 1)                    \
-	_(PROTOCOL, "ip6-protocol", 1)                      \
-	_(ND_HOP_LIMIT, "nd-hop-limit", 1)                  \
-	_(ND_FORMAT, "nd-format", 1)                        \
-	_(ND_LINK_LAYER, "nd-link-layer", 1)                \
-	_(ND_TARGET, "nd-target", 1)                        \
-	_(ND_ROUTER_FLAG, "nd-router-flag", 1)              \
-	_(MLD, "mld", 1)                                    \
-	_(CROSS_TENANT, "cross-tenant", 1)                  \
-	_(CROSS_TENANT_IN, "cross-tenant-in", 1) /* to guest */
+#define GUARD_REASONS(_)                                        \
+	_(ACCEPT, "accept", 0)                                  \
+	_(ANSWERED, "answered", 0)   /* ARP or ND, by us */     \
+	_(ABSORBED, "absorbed", 0)   /* lawful; nobody's */     \
+	_(DELIVERED, "delivered", 0) /* host to guest */        \
+	_(NO_VM, "no-vm", 1)                                    \
+	_(VLAN, "vlan", 1)                                      \
+	_(TRUNCATED, "truncated", 1)                            \
+	_(JUMBO, "jumbo", 1)                                    \
+	_(GSO, "gso", 1)                                        \
+	_(SOURCE_MAC, "source-mac", 1)                          \
+	_(DESTINATION_MAC, "destination-mac", 1)                \
+	_(ETHERTYPE, "ethertype", 1)                            \
+	_(ARP_FORMAT, "arp-format", 1)                          \
+	_(ARP_OP, "arp-op", 1)                                  \
+	_(ARP_SENDER, "arp-sender", 1)                          \
+	_(ARP_TARGET, "arp-target", 1)                          \
+	_(IP_HEADER, "ip-header", 1)                            \
+	_(IP_OPTIONS, "ip-options", 1)                          \
+	_(SOURCE_ADDRESS, "source-address", 1)                  \
+	_(RESERVED, "destination-reserved", 1)                  \
+	_(LINK_LOCAL, "destination-link-local", 1)              \
+	_(MULTICAST, "destination-multicast", 1)                \
+	_(BROADCAST, "destination-broadcast", 1)                \
+	_(FRAGMENT, "fragment", 1)                              \
+	_(CHECKSUM, "checksum-offset", 1)                       \
+	_(DHCP_SERVER, "dhcp-server", 1)                        \
+	_(ICMP_REDIRECT, "icmp-redirect", 1)                    \
+	_(ROUTER, "router-advertisement", 1)                    \
+	_(ICMP_TYPE, "icmp-type", 1)                            \
+	_(EXTENSION, "ip6-extension", 1)                        \
+	_(PROTOCOL, "ip6-protocol", 1)                          \
+	_(ND_HOP_LIMIT, "nd-hop-limit", 1)                      \
+	_(ND_FORMAT, "nd-format", 1)                            \
+	_(ND_LINK_LAYER, "nd-link-layer", 1)                    \
+	_(ND_TARGET, "nd-target", 1)                            \
+	_(ND_ROUTER_FLAG, "nd-router-flag", 1)                  \
+	_(MLD, "mld", 1)                                        \
+	_(CROSS_TENANT, "cross-tenant", 1)                      \
+	_(CROSS_TENANT_IN, "cross-tenant-in", 1) /* to guest */ \
+	_(RATE, "rate", 1)                                      \
+	_(RATE_IN, "rate-in", 1) /* to guest */
 
 #define GUARD_REASON_ENUM(name, word, drop) GUARD_##name,
 enum guard_reason { GUARD_REASONS(GUARD_REASON_ENUM) GUARD_REASON_COUNT };
@@ -78,6 +84,21 @@ struct guard_vm {
 	__u32 tenant;
 	__u32 ip4[GUARD_IP4_MAX];
 	__u32 ip6[GUARD_IP6_MAX][4];
+	__u64 rate_bits;    /* of frames as on a wire, a second and direction; 0 = no limit */
+	__u32 rate_packets; /* a second and direction; 0 = no limit */
+	__u32 padding;	    /* zero: values are compared as bytes */
+};
+
+/* When what has passed would have been sent at the VM's rate: ticks of 1/64 ns of CLOCK_MONOTONIC.
+ */
+struct guard_due {
+	__u64 bits;
+	__u64 packets;
+};
+
+struct guard_bucket {
+	struct bpf_spin_lock lock;
+	struct guard_due due;
 };
 
 /* Whose an address is. */
@@ -92,7 +113,8 @@ struct guard_ip6 {
 
 struct guard_counts {
 	__u64 packets[GUARD_REASONS_MAX];
-	__u64 bytes; /* of accepted frames */
+	__u64 bytes;	       /* of accepted frames */
+	__u64 delivered_bytes; /* to the guest */
 };
 
 #endif

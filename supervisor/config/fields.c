@@ -106,15 +106,47 @@ FIELD_PARSER(field_size)
 		set_size(report, key, node, text, field);
 }
 
+/* Without the "/s" that may stand at the end; the caller frees it. */
+static char *without_period(const char *text)
+{
+	size_t length = strlen(text);
+	bool has_period = length > 2 && strcmp(text + length - 2, "/s") == 0;
+
+	return xstrndup(text, has_period ? length - 2 : length);
+}
+
 FIELD_PARSER(field_rate)
 {
 	const char *text = field_text(report, key->name, node);
-	size_t length = text ? strlen(text) : 0;
-	bool has_period = length > 2 && strcmp(text + length - 2, "/s") == 0;
-	_cleanup_free_ char *size = xstrndup(text ? text : "", has_period ? length - 2 : length);
+	_cleanup_free_ char *size = without_period(text ? text : "");
 
 	if (text)
 		set_size(report, key, node, size, field);
+}
+
+FIELD_PARSER(field_bits)
+{
+	const char *text = field_text(report, key->name, node);
+	_cleanup_free_ char *bits = without_period(text ? text : "");
+	_cleanup_strbuf_ struct strbuf range = { 0 };
+	struct error err;
+	uint64_t value;
+
+	if (!text)
+		return;
+	if (scalar_bits(bits, &value, &err) < 0) {
+		field_refuse(report, key->name, node, &err);
+		return;
+	}
+	if (value >= key->min && value <= key->max) {
+		*(uint64_t *)field = value;
+		return;
+	}
+	scalar_print_bits(key->min, &range);
+	strbuf_puts(&range, " to ");
+	scalar_print_bits(key->max, &range);
+	report_add(report, node->mark, "%s: %s is out of range (%s)", key->name, text,
+		   strbuf_text(&range));
 }
 
 FIELD_PARSER(field_duration)

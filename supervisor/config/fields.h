@@ -14,6 +14,7 @@ FIELD_PARSER(field_node);	 /* const struct node *: looked at later */
 FIELD_PARSER(field_u32);	 /* uint32_t */
 FIELD_PARSER(field_bool);	 /* bool */
 FIELD_PARSER(field_size);	 /* uint64_t, bytes */
+FIELD_PARSER(field_bits);	 /* uint64_t, bits a second: 100Mbit, "/s" may follow */
 FIELD_PARSER(field_rate);	 /* uint64_t, bytes a second: a size, "/s" may follow */
 FIELD_PARSER(field_duration);	 /* uint64_t, ms */
 FIELD_PARSER(field_path);	 /* char * */

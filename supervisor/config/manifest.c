@@ -117,6 +117,12 @@ FIELD_PARSER(parse_rate_disk)
 	schema_apply(&schema_rate_disk, report, node, node->mark, field);
 }
 
+FIELD_PARSER(parse_rate_network)
+{
+	(void)key;
+	schema_apply(&schema_rate_network, report, node, node->mark, field);
+}
+
 FIELD_PARSER(parse_addresses)
 {
 	struct vm_draft *vm = field;

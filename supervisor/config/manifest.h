@@ -67,6 +67,7 @@ FIELD_PARSER(parse_image);   /* struct vm_draft, from here on */
 FIELD_PARSER(parse_balloon);
 FIELD_PARSER(parse_rate);
 FIELD_PARSER(parse_rate_disk);
+FIELD_PARSER(parse_rate_network);
 FIELD_PARSER(parse_addresses);
 FIELD_PARSER(parse_entrypoint);
 FIELD_PARSER(parse_command);

@@ -113,6 +113,60 @@ void scalar_print_size(uint64_t bytes, struct strbuf *out)
 	strbuf_printf(out, "%llu%s", (unsigned long long)bytes, units[unit]);
 }
 
+static const char *const bit_units[] = { "bit", "kbit", "Mbit", "Gbit" };
+
+enum { BIT_UNITS = sizeof(bit_units) / sizeof(*bit_units) };
+
+/* The unit to propose for "mbit", "Mb" or "Mbps". */
+static const char *meant_bits(const char *text)
+{
+	for (size_t i = 1; i < BIT_UNITS; i++)
+		if (tolower((unsigned char)*text) == tolower((unsigned char)bit_units[i][0]) &&
+		    (!text[1] || strcasecmp(text + 1, "b") == 0 ||
+		     strcasecmp(text + 1, "bit") == 0 || strcasecmp(text + 1, "bps") == 0))
+			return bit_units[i];
+	return NULL;
+}
+
+int scalar_bits(const char *text, uint64_t *ret, struct error *err)
+{
+	const char *unit = text;
+	uint64_t value, factor = 1;
+
+	if (!take_digits(&unit, &value))
+		return error_set(
+			err, "'%s' is not a bit rate (write a whole number and a unit: 100Mbit)",
+			text);
+	if (!*unit)
+		return error_set(err, "'%s' has no unit (write %sMbit, or %sbit for bits)", text,
+				 text, text);
+	for (size_t i = 0; i < BIT_UNITS; i++, factor *= 1000) {
+		if (strcmp(unit, bit_units[i]) != 0)
+			continue;
+		if (__builtin_mul_overflow(value, factor, &value))
+			return error_set(err, "'%s' is too large", text);
+		*ret = value;
+		return 0;
+	}
+	if (meant_bits(unit))
+		return error_set(err, "'%s' has an unknown unit (write %.*s%s)", text,
+				 (int)(unit - text), text, meant_bits(unit));
+	return error_set(
+		err, "'%s' is not a bit rate (write a whole number and bit, kbit, Mbit or Gbit)",
+		text);
+}
+
+void scalar_print_bits(uint64_t bits, struct strbuf *out)
+{
+	size_t unit = 0;
+
+	while (bits && bits % 1000 == 0 && unit + 1 < BIT_UNITS) {
+		bits /= 1000;
+		unit++;
+	}
+	strbuf_printf(out, "%llu%s", (unsigned long long)bits, bit_units[unit]);
+}
+
 int scalar_duration(const char *text, uint64_t *ret, struct error *err)
 {
 	static const struct {

@@ -21,6 +21,9 @@ int scalar_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret, stru
 /* "256MiB", "1G": bytes. B, K/KiB, M/MiB, G/GiB, T/TiB; all powers of 1024. */
 int scalar_size(const char *text, uint64_t *ret, struct error *err);
 
+/* "100Mbit": a whole number and bit, kbit, Mbit or Gbit, powers of 1000 as links have them. */
+int scalar_bits(const char *text, uint64_t *ret, struct error *err);
+
 /* "500ms", "10s", "1m30s", "1h": milliseconds. */
 int scalar_duration(const char *text, uint64_t *ret, struct error *err);
 
@@ -67,6 +70,9 @@ int scalar_words(const char *text, struct strv *ret, struct error *err);
 
 /* "256MiB", "1536MiB", "4097B": what scalar_size reads back. */
 void scalar_print_size(uint64_t bytes, struct strbuf *out);
+
+/* "100Mbit", "1500kbit", "7bit": what scalar_bits reads back. */
+void scalar_print_bits(uint64_t bits, struct strbuf *out);
 
 /* The word of `words` (ended by NULL) that was probably meant; NULL when none is near. */
 const char *scalar_nearest(const char *text, const char *const *words);

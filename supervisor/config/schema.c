@@ -16,6 +16,9 @@
 #define MIB (UINT64_C(1) << 20)
 #define TIB (UINT64_C(1) << 40)
 
+#define KBIT UINT64_C(1000)
+#define GBIT UINT64_C(1000000000)
+
 #define OF_SPEC(member)	  offsetof(struct vm_draft, spec.member)
 #define OF_VM(member)	  offsetof(struct vm_draft, member)
 #define OF_TENANT(member) offsetof(struct tenant, member)
@@ -71,11 +74,18 @@ static const struct schema_key vm_keys[] = {
 
 static const struct schema_key rate_keys[] = {
 	{ "disk", parse_rate_disk, WHOLE },
+	{ "network", parse_rate_network, WHOLE },
 };
 
 static const struct schema_key rate_disk_keys[] = {
 	{ "bandwidth", field_rate, OF_SPEC(rate_disk_bandwidth), .min = 64 * KIB, .max = TIB },
 	{ "iops", field_u32, OF_SPEC(rate_disk_iops), .min = 1, .max = 10000000 },
+};
+
+static const struct schema_key rate_network_keys[] = {
+	{ "bandwidth", field_bits, OF_SPEC(rate_network_bandwidth), .min = 64 * KBIT,
+	  .max = 100 * GBIT },
+	{ "packets", field_u32, OF_SPEC(rate_network_packets), .min = 10, .max = 100000000 },
 };
 
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
@@ -88,6 +98,8 @@ const struct schema schema_vm = { "a VM", vm_keys, COUNT(vm_keys) };
 const struct schema schema_rate = { "the rates", rate_keys, COUNT(rate_keys) };
 const struct schema schema_rate_disk = { "the disk's rates", rate_disk_keys,
 					 COUNT(rate_disk_keys) };
+const struct schema schema_rate_network = { "the network's rates", rate_network_keys,
+					    COUNT(rate_network_keys) };
 
 static const struct schema_key *find_key(const struct schema *schema, const char *name)
 {

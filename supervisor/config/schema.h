@@ -37,6 +37,7 @@ extern const struct schema schema_limits; /* object: struct tenant */
 extern const struct schema schema_vm;	  /* object: struct vm_draft, as of the next two */
 extern const struct schema schema_rate;
 extern const struct schema schema_rate_disk;
+extern const struct schema schema_rate_network;
 
 /* Walks a mapping by its table. `place` is where the object was named, for what is missing. */
 void schema_apply(const struct schema *schema, struct report *report, const struct node *node,

@@ -287,6 +287,18 @@ void instance_replace(struct instance *instance, const struct spec *spec)
 	instance_event(instance, EVENT_CYCLE);
 }
 
+static void update_tap(struct instance *instance)
+{
+	struct error err = { 0 };
+	struct net_tap tap;
+	char name[16];
+
+	instance_describe_tap(instance, name, &tap);
+	if (!instance->has_tap || net_tap_update(instance->context->net, &tap, &err) == 0)
+		return;
+	log_error("%s: %s", instance->spec->name, err.text);
+}
+
 /* Only live fields differ, so the whole spec may be taken over. */
 static void take_live(struct instance *instance, struct spec *live)
 {
@@ -294,6 +306,7 @@ static void take_live(struct instance *instance, struct spec *live)
 
 	spec_free(instance->spec);
 	instance->spec = live;
+	update_tap(instance);
 	if (!instance->vmm || memcmp(&before, &now, sizeof(now)) == 0)
 		return;
 	instance->message[0] = '\0'; /* a refusal of the ones before is no news any more */

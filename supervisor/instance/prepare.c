@@ -237,6 +237,8 @@ void instance_describe_tap(const struct instance *instance, char name[16], struc
 		.slot = instance->slot,
 		.tenant_id = tenant_id(spec->tenant),
 		.addresses = spec->addresses,
+		.rate_bits = spec->rate_network_bandwidth,
+		.rate_packets = spec->rate_network_packets,
 	};
 	spec_mac(spec->name, ret->mac);
 }

@@ -28,6 +28,8 @@ const struct spec_field spec_fields[] = {
 	ROW("disk", FIELD_U64, FIELD_REPLACE, disk_bytes),
 	ROW("rate_disk_bandwidth", FIELD_U64, FIELD_LIVE, rate_disk_bandwidth),
 	ROW("rate_disk_iops", FIELD_U32, FIELD_LIVE, rate_disk_iops),
+	ROW("rate_network_bandwidth", FIELD_U64, FIELD_LIVE, rate_network_bandwidth),
+	ROW("rate_network_packets", FIELD_U32, FIELD_LIVE, rate_network_packets),
 	ROW("balloon", FIELD_U64, FIELD_LIVE, balloon_bytes),
 	ROW("addresses", FIELD_ADDRESSES, FIELD_REPLACE, addresses),
 	ROW("has_entrypoint", FIELD_BOOL, FIELD_REPLACE, has_entrypoint),

@@ -46,10 +46,12 @@ struct spec {
 	uint32_t pull_policy; /* enum pull_policy */
 	uint32_t cpus;
 	uint64_t memory_bytes;
-	uint64_t disk_bytes;	      /* of the copy-on-write layer */
-	uint64_t rate_disk_bandwidth; /* bytes a second; 0 = no limit */
-	uint32_t rate_disk_iops;      /* 0 = no limit */
-	uint64_t balloon_bytes;	      /* taken from the guest while it can spare them */
+	uint64_t disk_bytes;		 /* of the copy-on-write layer */
+	uint64_t rate_disk_bandwidth;	 /* bytes a second; 0 = no limit */
+	uint32_t rate_disk_iops;	 /* 0 = no limit */
+	uint64_t rate_network_bandwidth; /* bits a second and way; 0 = no limit */
+	uint32_t rate_network_packets;	 /* likewise */
+	uint64_t balloon_bytes;		 /* taken from the guest while it can spare them */
 	struct address_list addresses;
 	bool has_entrypoint; /* false: the image's; true with an empty list: none */
 	struct strv entrypoint;

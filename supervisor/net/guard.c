@@ -154,6 +154,7 @@ static int load(struct guard *guard, const struct guard_options *options, struct
 		return error_errno(err, errno, "guard: open the program: %s", libbpf_text);
 	guard->skeleton->rodata->has_kernel_context = has_kernel_context &&
 						      !options->without_kernel_context;
+	guard->skeleton->rodata->has_test_clock = options->has_test_clock;
 	if (name_pins(guard, err) < 0)
 		return -1;
 	result = guard_bpf__load(guard->skeleton);
@@ -189,6 +190,11 @@ int guard_program_fd(const struct guard *guard, bool is_egress)
 {
 	return bpf_program__fd(is_egress ? guard->skeleton->progs.guard_egress
 					 : guard->skeleton->progs.guard_ingress);
+}
+
+void guard_turn_clock(struct guard *guard, uint64_t ns)
+{
+	__atomic_store_n(&guard->skeleton->bss->test_clock_ns, ns, __ATOMIC_SEQ_CST);
 }
 
 const char *guard_attachment(const struct guard *guard)
@@ -252,6 +258,38 @@ static int miss_address(int map_fd, const void *key, const struct guard_vm *vm)
 	       owner.tenant != vm->tenant;
 }
 
+static bool has_same_addresses(const struct guard_vm *a, const struct guard_vm *b)
+{
+	return a->slot == b->slot && a->tenant == b->tenant &&
+	       memcmp(a->ip4, b->ip4, sizeof(a->ip4)) == 0 &&
+	       memcmp(a->ip6, b->ip6, sizeof(a->ip6)) == 0;
+}
+
+/* Both ways start anew at a new rate: a debt at the old one would last too long or too short. */
+static int clear_buckets(struct guard *guard, uint32_t slot, struct error *err)
+{
+	static const struct guard_bucket zero;
+
+	for (uint32_t way = 0; way < GUARD_DIRECTIONS; way++) {
+		uint32_t key = slot * GUARD_DIRECTIONS + way;
+
+		if (bpf_map_update_elem(bpf_map__fd(guard->skeleton->maps.buckets), &key, &zero,
+					BPF_ANY) < 0)
+			return error_errno(err, errno, "guard: map 'buckets': clear slot %u", slot);
+	}
+	return 0;
+}
+
+/* True when the device had the VM already, of these addresses: no frame meets a gap. */
+static bool replace_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *vm)
+{
+	struct guard_vm held;
+
+	return bpf_map_lookup_elem(vms_fd(guard), &ifindex, &held) == 0 &&
+	       has_same_addresses(&held, vm) && each_address(guard, vm, miss_address) == 0 &&
+	       bpf_map_update_elem(vms_fd(guard), &ifindex, vm, BPF_EXIST) == 0;
+}
+
 int guard_set_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *vm,
 		 struct error *err)
 {
@@ -260,6 +298,10 @@ int guard_set_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *v
 	if (vm->slot >= GUARD_SLOTS_MAX)
 		return error_set(err, "guard: slot %u: the guard counts for %u VMs", vm->slot,
 				 (unsigned)GUARD_SLOTS_MAX);
+	if (clear_buckets(guard, vm->slot, err) < 0)
+		return -1;
+	if (replace_vm(guard, ifindex, vm))
+		return 0;
 	/* An entry of other addresses would leave them taken. */
 	if (guard_clear_vm(guard, ifindex, vm->slot, err) < 0)
 		return -1;
@@ -360,6 +402,7 @@ int guard_counts_read(struct guard *guard, uint32_t slot, struct guard_counts *r
 		for (size_t i = 0; i < GUARD_REASONS_MAX; i++)
 			ret->packets[i] += values[cpu].packets[i];
 		ret->bytes += values[cpu].bytes;
+		ret->delivered_bytes += values[cpu].delivered_bytes;
 	}
 	return 0;
 }

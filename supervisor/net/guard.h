@@ -20,6 +20,7 @@ struct guard_options {
 	const char *bpf_dir;
 	bool without_tcx;	     /* attach as kernels before 6.6 do */
 	bool without_kernel_context; /* read the sk_buff as kernels before 6.2 do */
+	bool has_test_clock;	     /* rates go by guard_turn_clock */
 };
 
 /* Loads the program; makes the maps, or goes on with those that an earlier daemon pinned. */
@@ -30,7 +31,8 @@ struct guard *guard_close(struct guard *guard); /* pins stay; NULL is fine; retu
 int guard_remove(struct guard *guard, struct error *err);
 
 /* Fills in the VM behind the device and whose its addresses are. An address that another slot has
- * is an error. An error leaves nothing of the VM. */
+ * is an error. An error leaves nothing of the VM. While its addresses stay the same the new value
+ * takes the place of the old in one step. */
 int guard_set_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *vm,
 		 struct error *err);
 
@@ -61,6 +63,7 @@ const char *guard_attachment(const struct guard *guard); /* "tcx" or "clsact" */
 
 /* For BPF_PROG_TEST_RUN. */
 int guard_program_fd(const struct guard *guard, bool is_egress);
+void guard_turn_clock(struct guard *guard, uint64_t ns);
 
 #define _cleanup_guard_ CLEANUP(guard_close_cleanup)
 DEFINE_CLEANUP(struct guard, guard_close);

@@ -121,6 +121,8 @@ static int make_vm(const struct net_tap *tap, struct guard_vm *ret, struct error
 	ret->mtu = TAP_MTU;
 	ret->slot = tap->slot;
 	ret->tenant = tap->tenant_id;
+	ret->rate_bits = tap->rate_bits;
+	ret->rate_packets = tap->rate_packets;
 	if (has_ip6(tap))
 		link_local(tap->mac, ret->ip6[0]);
 	for (uint32_t i = 0; i < tap->addresses.count; i++) {
@@ -276,6 +278,18 @@ int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err)
 	return 0;
 }
 
+int net_tap_update(struct net *net, const struct net_tap *tap, struct error *err)
+{
+	unsigned ifindex = if_nametoindex(tap->name);
+	struct guard_vm vm;
+
+	if (make_vm(tap, &vm, err) < 0)
+		return -1;
+	if (!ifindex || guard_has_vm(net->guard, ifindex, &vm))
+		return 0;
+	return guard_set_vm(net->guard, ifindex, &vm, err);
+}
+
 int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct error *err)
 {
 	struct rtnl_link link = { .name = name, .ifindex = if_nametoindex(name) };
@@ -333,6 +347,7 @@ int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, 
 	for (size_t i = 0; i < ret->count; i++)
 		ret->items[i].packets = counts.packets[i];
 	ret->accepted_bytes = counts.bytes;
+	ret->delivered_bytes = counts.delivered_bytes;
 	ret->attachment = guard_attachment(net->guard);
 	return 0;
 }

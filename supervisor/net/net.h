@@ -28,6 +28,8 @@ struct net_tap {
 	uint32_t tenant_id;
 	uint8_t mac[6]; /* the guest's */
 	struct address_list addresses;
+	uint64_t rate_bits;    /* a second, each way; 0 = no limit */
+	uint32_t rate_packets; /* likewise */
 };
 
 #define NET_TAP_PREFIX "stk"
@@ -65,6 +67,9 @@ int net_tap_take(struct net *net, const struct net_tap *tap, int netns_fd, struc
  * what is missing (link down first, so that nothing passes unguarded). */
 int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err);
 
+/* New rates; a frame meets the old ones or the new. Missing is fine: they come with the tap. */
+int net_tap_update(struct net *net, const struct net_tap *tap, struct error *err);
+
 /* Missing is fine. */
 int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct error *err);
 
@@ -82,8 +87,9 @@ enum { NET_COUNTERS_MAX = 64 };
 struct net_counters {
 	struct net_counter items[NET_COUNTERS_MAX];
 	size_t count;
-	uint64_t accepted_bytes; /* from the guest */
-	const char *attachment;	 /* "tcx" or "clsact" */
+	uint64_t accepted_bytes;  /* from the guest */
+	uint64_t delivered_bytes; /* to it */
+	const char *attachment;	  /* "tcx" or "clsact" */
 };
 
 int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, struct error *err);

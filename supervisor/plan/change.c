@@ -102,6 +102,28 @@ static void print_rate_disk_iops(const struct spec *spec, struct strbuf *out)
 		strbuf_puts(out, "none");
 }
 
+static void print_rate_network_bandwidth(const struct spec *spec, struct strbuf *out)
+{
+	static const char *const units[] = { "bit", "kbit", "Mbit", "Gbit" };
+	uint64_t bits = spec->rate_network_bandwidth;
+	size_t unit = 0;
+
+	for (; bits && bits % 1000 == 0 && unit < 3; bits /= 1000)
+		unit++;
+	if (bits)
+		strbuf_printf(out, "%llu%s", (unsigned long long)bits, units[unit]);
+	else
+		strbuf_puts(out, "none");
+}
+
+static void print_rate_network_packets(const struct spec *spec, struct strbuf *out)
+{
+	if (spec->rate_network_packets)
+		strbuf_printf(out, "%u", spec->rate_network_packets);
+	else
+		strbuf_puts(out, "none");
+}
+
 static void print_balloon(const struct spec *spec, struct strbuf *out)
 {
 	print_size(spec->balloon_bytes, out);
@@ -158,6 +180,8 @@ static const struct {
 	{ "disk", "disk", print_disk },
 	{ "rate_disk_bandwidth", "rate.disk.bandwidth", print_rate_disk_bandwidth },
 	{ "rate_disk_iops", "rate.disk.iops", print_rate_disk_iops },
+	{ "rate_network_bandwidth", "rate.network.bandwidth", print_rate_network_bandwidth },
+	{ "rate_network_packets", "rate.network.packets", print_rate_network_packets },
 	{ "balloon", "balloon", print_balloon },
 	{ "has_entrypoint", "entrypoint", print_entrypoint },
 	{ "entrypoint", "entrypoint", print_entrypoint },

@@ -19,8 +19,8 @@ dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 root=$dir/root
 mkdir -p "$root/bin" "$root/sbin" "$root/tmp" "$root/proc" "$root/sys" "$root/dev" "$root/modules"
-cp -L "$(command -v busybox)" /bin/dash "$build/tests/test_guard" "$build/tests/net_driver" \
-	"$root/bin/"
+cp -L "$(command -v busybox)" /bin/dash "$build/tests/test_guard" "$build/tests/test_guard_live" \
+	"$build/tests/net_driver" "$root/bin/"
 PATH=$PATH:/usr/sbin:/sbin
 mkdir -p "$root/usr/sbin"
 for tool in ip tc nft; do
@@ -72,6 +72,9 @@ load /second
 test_guard >/tmp/unit 2>&1
 echo "unit: $?"
 grep -E 'ERROR|error:|PASSED|FAILED' /tmp/unit | sed 's/^/# /'
+test_guard_live >/tmp/live 2>&1
+echo "live: $?"
+grep -E 'ERROR|error:|PASSED|FAILED|changes' /tmp/live | sed 's/^/# /'
 net_driver >/tmp/system 2>&1
 echo "system: $?"
 grep -E '^not ok|^Bail|^1\.\.' /tmp/system | sed 's/^/# /'
@@ -95,9 +98,10 @@ saw() { # DESCRIPTION LINE
 		tail -n 20 "$dir/console" | sed 's/^/# /'
 	fi
 }
-echo "1..4"
+echo "1..5"
 saw "boots $release" "kernel: $release"
 saw "a kernel without connection tracking is refused by name" \
 	"the kernel has no connection tracking (CONFIG_NF_CONNTRACK and CONFIG_NFT_CT"
 saw "every verdict of the guard is the same" "unit: 0"
+saw "rates and changes as well" "live: 0"
 saw "so is what arrives, and what does not" "system: 0"

@@ -20,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -27,7 +28,7 @@
 
 unsigned if_nametoindex(const char *name);
 
-enum { FRAME_MAX = 4096, FENCE_PORT = 7000, WAIT_MS = 20000 };
+enum { FRAME_MAX = 4096, FENCE_PORT = 7000, WAIT_MS = 20000, SECOND_NS = 1000000000 };
 
 /* --- TAP ----------------------------------------------------------------------------------------
  */
@@ -462,6 +463,62 @@ static void test_lawful(struct net *net)
 	   "both are counted");
 }
 
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+struct window {
+	uint64_t offered, passed;
+	uint64_t allowed; /* by the rate, in the time that it took */
+};
+
+/* Offers frames for a second of the kernel's clock, as fast as it can. */
+static struct window offer(struct net *net, uint64_t rate, const struct packet *packet)
+{
+	uint64_t before = counter(net, vm_a, "accept"), start = clock_ns(), now = start;
+	struct window window = { 0 };
+
+	for (; now - start < SECOND_NS; now = clock_ns(), window.offered++)
+		send_packet(vm_a->fd, packet);
+	window.passed = counter(net, vm_a, "accept") - before;
+	window.allowed = (now - start) * rate / SECOND_NS;
+	printf("# rate: %llu offered, %llu passed, %llu are allowed\n",
+	       (unsigned long long)window.offered, (unsigned long long)window.passed,
+	       (unsigned long long)window.allowed);
+	return window;
+}
+
+/* What the host kept this process from sending for longer than the guard makes up for is not the
+ * guard's doing, so a second counts from below only when there was no such pause in it. From above
+ * each counts. */
+static void test_rate(struct net *net)
+{
+	enum { RATE = 200, WINDOWS = 20 };
+	struct packet packet = udp(vm_a, vm_b->ip4, 4, next_marker());
+	struct net_tap tap = vm_a->tap;
+	struct window window = { 0 };
+	bool is_over = false, is_kept = false;
+
+	tap.rate_packets = RATE;
+	must(net_tap_update(net, &tap, &err));
+	while (!counter(net, vm_a, "rate"))
+		send_packet(vm_a->fd, &packet);
+	for (int i = 0; i < WINDOWS && !is_kept; i++) {
+		window = offer(net, RATE, &packet);
+		is_over |= window.passed * 20 > window.allowed * 21;
+		is_kept = window.passed * 20 >= window.allowed * 19 &&
+			  window.offered >= 20 * window.passed;
+	}
+	ok(!is_over, "no more passes than a rate allows, and 5 %%");
+	ok(is_kept, "and no less, when twenty times as much is offered");
+	must(net_tap_update(net, &vm_a->tap, &err));
+	ok(arrives(vm_a, vm_b, 4) && arrives(vm_a, vm_b, 6), "and is taken off again");
+}
+
 static void test_tenants(struct net *net)
 {
 	uint64_t before = counter(net, vm_a, "cross-tenant");
@@ -769,6 +826,7 @@ int main(void)
 	fence = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	must_errno(fence);
 	test_lawful(net);
+	test_rate(net);
 	test_tenants(net);
 	test_other_address();
 	test_hostile(net, vm_b);

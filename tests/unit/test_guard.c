@@ -25,43 +25,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "guard_host.h"
 #include "net/guard.h"
 #include "net/net.h"
 #include "net/rtnl.h"
 #include "net/tap.h"
 
-enum {
-	LOOPBACK = 1, /* the device that BPF_PROG_TEST_RUN takes by default */
-	SLOT = 7,
-	NEXT = -1,
-	SHOT = 2,
-	REDIRECT = 7,
-	FRAME_MAX = 2048,
-};
-
-#define GW   "0253746b00fe"
-#define ME   "02000000000a"
-#define ALL  "ffffffffffff"
-#define IP_A "0a000002" /* this VM */
-#define IP_B "0a000003" /* same tenant */
-#define IP_X "0a090003" /* another tenant */
-#define A6   "fd000000000000000000000000000002"
-#define B6   "fd000000000000000000000000000003"
-#define X6   "fd090000000000000000000000000003"
-#define LL6  "fe80000000000000000000fffe00000a"
-#define GW6  "fe800000000000000000000000000001"
-#define ANY6 "00000000000000000000000000000000"
-
-#define UDP_HEAD "03e807d000100000"
-#define TCP_HEAD "03e807d0000000010000000050022000000000000"
-
-/* L4 begins at 34 in IPv4 templates, at 54 in IPv6 ones. */
-#define UDP4         \
-	GW ME "0800" \
-	      "4500002400010000401100000a0000020a000003" UDP_HEAD "0102030405060708"
-#define TCP4         \
-	GW ME "0800" \
-	      "4500002800010000400600000a0000020a000003" TCP_HEAD "000"
 #define PING4                                            \
 	GW ME "0800"                                     \
 	      "4500001c00010000400100000a0000020a000003" \
@@ -151,20 +120,6 @@ enum { COUNT_OF_HOST = sizeof(host_cases) / sizeof(host_cases[0]) };
 /* --- frames -------------------------------------------------------------------------------------
  */
 
-static size_t put_hex(uint8_t *to, const char *hex)
-{
-	size_t length = strlen(hex) / 2;
-
-	for (size_t i = 0; i < length; i++) {
-		const char digits[] = { hex[2 * i], hex[2 * i + 1], '\0' };
-		char *end;
-
-		to[i] = (uint8_t)strtoul(digits, &end, 16);
-		assert_true(end == digits + 2);
-	}
-	return length;
-}
-
 static size_t build(const struct frame_case *each, uint8_t frame[FRAME_MAX])
 {
 	size_t length;
@@ -179,59 +134,6 @@ static size_t build(const struct frame_case *each, uint8_t frame[FRAME_MAX])
 /* --- the guard under test -----------------------------------------------------------------------
  */
 
-static char bpf_root[] = "/tmp/stoker-guard.XXXXXX";
-static char bpf_dir[sizeof(bpf_root) + 8];
-static bool is_ready;
-
-static int set_up(void **state)
-{
-	(void)state;
-	if (geteuid() != 0) {
-		print_message("# skipped: BPF and namespaces need root\n");
-		return 0;
-	}
-	assert_int_equal(unshare(CLONE_NEWNS | CLONE_NEWNET), 0);
-	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	assert_non_null(mkdtemp(bpf_root));
-	assert_int_equal(mount("bpf", bpf_root, "bpf", 0, NULL), 0);
-	snprintf(bpf_dir, sizeof(bpf_dir), "%s/guard", bpf_root);
-	is_ready = true;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	if (is_ready) {
-		umount2(bpf_root, MNT_DETACH);
-		rmdir(bpf_root);
-	}
-	return 0;
-}
-
-#define NEEDS_ROOT()   \
-	if (!is_ready) \
-	skip()
-
-#define must(call) assert_success((call), &err, #call)
-
-static void assert_success(int result, const struct error *err, const char *call)
-{
-	if (result < 0)
-		fail_msg("%s: %s", call, err->text);
-}
-
-static struct guard_vm make_vm(uint32_t slot, uint32_t tenant, const char *ip4, const char *ip6)
-{
-	struct guard_vm vm = { .mtu = 1500, .slot = slot, .tenant = tenant };
-
-	put_hex(vm.mac, ME);
-	put_hex((uint8_t *)&vm.ip4[0], ip4);
-	put_hex((uint8_t *)vm.ip6[0], LL6);
-	put_hex((uint8_t *)vm.ip6[1], ip6);
-	return vm;
-}
-
 /* This VM behind `ifindex`, a neighbour of its tenant, a stranger. */
 static void fill(struct guard *guard, unsigned ifindex)
 {
@@ -243,18 +145,6 @@ static void fill(struct guard *guard, unsigned ifindex)
 	must(guard_set_vm(guard, ifindex, &vm, &err));
 	must(guard_set_vm(guard, 1001, &neighbour, &err));
 	must(guard_set_vm(guard, 1002, &stranger, &err));
-}
-
-static struct guard *open_guard(bool without_kernel_context, bool without_tcx)
-{
-	struct guard_options options = { .bpf_dir = bpf_dir,
-					 .without_tcx = without_tcx,
-					 .without_kernel_context = without_kernel_context };
-	struct guard *guard = NULL;
-	struct error err;
-
-	must(guard_open(&options, &guard, &err));
-	return guard;
 }
 
 static void end_guard(struct guard *guard, unsigned ifindex)
@@ -332,7 +222,8 @@ static size_t run_case(struct guard *guard, const struct frame_case *each, bool 
 
 static void run_guest_cases(bool without_kernel_context)
 {
-	struct guard *guard = open_guard(without_kernel_context, false);
+	struct guard *guard = open_guard(
+		(struct guard_options){ .without_kernel_context = without_kernel_context });
 	uint8_t out[FRAME_MAX];
 
 	fill(guard, LOOPBACK);
@@ -362,7 +253,7 @@ static void test_frames_to_the_guest(void **state)
 
 	(void)state;
 	NEEDS_ROOT();
-	guard = open_guard(false, false);
+	guard = open_guard((struct guard_options){ 0 });
 	fill(guard, LOOPBACK);
 	for (size_t i = 0; i < COUNT_OF_HOST; i++)
 		run_case(guard, &host_cases[i], true, SLOT, out);
@@ -377,7 +268,7 @@ static void test_a_tap_without_an_entry_passes_nothing(void **state)
 
 	(void)state;
 	NEEDS_ROOT();
-	guard = open_guard(false, false);
+	guard = open_guard((struct guard_options){ 0 });
 	run_case(guard, &lost, false, GUARD_SLOT_STRAYS, out);
 	run_case(guard, &lost, true, GUARD_SLOT_STRAYS, out);
 	end_guard(guard, 0);
@@ -407,7 +298,7 @@ static void test_answers_for_the_gateway(void **state)
 
 	(void)state;
 	NEEDS_ROOT();
-	guard = open_guard(false, false);
+	guard = open_guard((struct guard_options){ 0 });
 	fill(guard, LOOPBACK);
 	length = put_hex(want, ME GW "0806"
 				     "0001080006040002" GW "a9fe0101" ME IP_A);
@@ -568,7 +459,8 @@ static bool has_tcx(void)
 
 static void run_tap_cases(bool without_kernel_context, bool without_tcx)
 {
-	struct guard *guard = open_guard(without_kernel_context, without_tcx);
+	struct guard *guard = open_guard((struct guard_options){
+		.without_kernel_context = without_kernel_context, .without_tcx = without_tcx });
 	struct rtnl_link link = { .name = "stktest" };
 	_cleanup_rtnl_ struct rtnl *rtnl = NULL;
 	struct error err;
@@ -617,10 +509,12 @@ static void test_offloads_as_older_kernels_see_them(void **state)
 	run_tap_cases(true, true);
 }
 
-/* Every reason is the expectation of some case above. */
+/* Every reason is the expectation of some case above, or of test_guard_live.c. */
 static void test_every_reason_has_a_packet(void **state)
 {
-	bool is_seen[GUARD_REASON_COUNT] = { [GUARD_NO_VM] = true };
+	bool is_seen[GUARD_REASON_COUNT] = {
+		[GUARD_NO_VM] = true, [GUARD_RATE] = true, [GUARD_RATE_IN] = true
+	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF_GUEST; i++)
@@ -647,7 +541,7 @@ static void test_an_address_has_one_owner(void **state)
 
 	(void)state;
 	NEEDS_ROOT();
-	guard = open_guard(false, false);
+	guard = open_guard((struct guard_options){ 0 });
 	fill(guard, LOOPBACK);
 	assert_int_equal(guard_set_vm(guard, 1003, &thief, &err), -1);
 	assert_string_equal(err.text, "guard: slot 10: an address belongs to another VM");
@@ -671,10 +565,10 @@ static void test_maps_outlive_the_daemon(void **state)
 
 	(void)state;
 	NEEDS_ROOT();
-	guard = open_guard(false, false);
+	guard = open_guard((struct guard_options){ 0 });
 	fill(guard, LOOPBACK);
 	guard_close(guard);
-	guard = open_guard(false, false);
+	guard = open_guard((struct guard_options){ 0 });
 	assert_true(guard_has_vm(guard, 1002, &stranger));
 	assert_int_equal(guard_remove(guard, &err), -1);
 	assert_non_null(strstr(err.text, "device 1 is still guarded"));

@@ -70,6 +70,54 @@ static void test_size(void **state)
 	}
 }
 
+static void test_bits(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bits;
+		const char *printed;
+	} good[] = {
+		{ "0bit", 0, "0bit" },
+		{ "7bit", 7, "7bit" },
+		{ "64kbit", 64000, "64kbit" },
+		{ "1500kbit", 1500000, "1500kbit" },
+		{ "1000kbit", 1000000, "1Mbit" },
+		{ "100Gbit", 100000000000, "100Gbit" },
+		{ "2000Gbit", 2000000000000, "2000Gbit" },
+	};
+	static const char *const bad[][2] = {
+		{ "", "'' is not a bit rate (write a whole number and a unit: 100Mbit)" },
+		{ "-1Mbit",
+		  "'-1Mbit' is not a bit rate (write a whole number and a unit: 100Mbit)" },
+		{ "100", "'100' has no unit (write 100Mbit, or 100bit for bits)" },
+		{ "1MBIT", "'1MBIT' has an unknown unit (write 1Mbit)" },
+		{ "1Kb", "'1Kb' has an unknown unit (write 1kbit)" },
+		{ "1g", "'1g' has an unknown unit (write 1Gbit)" },
+		{ "1MiB",
+		  "'1MiB' is not a bit rate (write a whole number and bit, kbit, Mbit or Gbit)" },
+		{ "18446744074Gbit", "'18446744074Gbit' is too large" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++) {
+		_cleanup_strbuf_ struct strbuf printed = { 0 };
+		uint64_t bits = 1;
+
+		assert_int_equal(scalar_bits(good[i].text, &bits, NULL), 0);
+		assert_true(bits == good[i].bits);
+		scalar_print_bits(bits, &printed);
+		assert_string_equal(strbuf_text(&printed), good[i].printed);
+	}
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		uint64_t bits = 77;
+		struct error err;
+
+		assert_int_equal(scalar_bits(bad[i][0], &bits, &err), -1);
+		assert_string_equal(err.text, bad[i][1]);
+		assert_true(bits == 77);
+	}
+}
+
 static void test_duration(void **state)
 {
 	static const struct {
@@ -293,10 +341,15 @@ static void test_nearest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_size),	cmocka_unit_test(test_duration),
-		cmocka_unit_test(test_u64),	cmocka_unit_test(test_words_of_a_kind),
-		cmocka_unit_test(test_restart), cmocka_unit_test(test_signal),
-		cmocka_unit_test(test_words),	cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_bits),
+		cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_u64),
+		cmocka_unit_test(test_words_of_a_kind),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_signal),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_utf8),
 	};
 
