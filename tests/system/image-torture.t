@@ -3,7 +3,8 @@
 #
 # Images that nobody makes, through `stokerctl image pull -o`. First one with every kind of entry,
 # every dialect of tar and whiteouts in odd places, then random ones (SEED=N repeats them): the tree
-# equals `umoci raw unpack`'s. Then hostile ones: each is refused with its words, and leaves nothing.
+# equals `umoci raw unpack`'s, and is what a guest's kernel finds when it mounts the image. Then
+# hostile ones: each is refused with its words, and leaves nothing.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -11,6 +12,7 @@ use Digest::SHA qw(sha256_hex);
 use File::Basename qw(dirname);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
+use MIME::Base64 qw(decode_base64);
 use POSIX qw(mkfifo);
 use Test::More;
 
@@ -64,6 +66,83 @@ sub directories {
 		}
 	}
 	return \%found;
+}
+
+# --- what a guest's kernel makes of it ------------------------------------------------------------
+
+# All that busybox and getfattr see below the present directory, one program for guest and host.
+my $facts = <<'END';
+b=/bin/busybox
+[ -x $b ] || b=busybox
+$b find . ! -type d -print0 | $b sort -z | $b xargs -0 $b stat -c '%n %f %u:%g %h %t:%T %s %Y %N'
+$b find . -type d -print0 | $b sort -z | $b xargs -0 $b stat -c '%n %f %u:%g %Y'
+$b find . -type f -print0 | $b sort -z | $b xargs -0 $b sha256sum
+$b find . -print0 | $b sort -z | $b xargs -0 getfattr -h -d -m - -e hex
+END
+
+my $init = <<'END';
+#!/bin/busybox sh
+PATH=/bin
+busybox mount -t devtmpfs none /dev
+exec >/dev/ttyS0 2>&1
+for module in /modules/*; do busybox insmod $module; done
+busybox mount -t squashfs -o ro /dev/vda /image && cd /image &&
+	echo facts: && busybox sh /facts | busybox gzip | busybox base64 && echo end
+busybox reboot -f
+END
+
+# The modules with what they depend on, in the order to load.
+sub modules {
+	my ($kernel, @names) = @_;
+	my (%depends, @found, %seen);
+	for (split /\n/, slurp("$kernel/modules.dep")) {
+		my ($module, @on) = map { "$kernel/$_" } grep { length } split /:? +|:/;
+		(my $name = $module) =~ s{.*/|\.ko.*}{}g;
+		$depends{ $name =~ tr/-/_/r } = [ reverse(@on), $module ];
+	}
+	return grep { !$seen{$_}++ } map { @{ $depends{$_} // [] } } @names;
+}
+
+sub make_initrd {
+	my ($kernel) = @_;
+	my $dir = "$work/initrd";
+	make_path(map { "$dir/$_" } qw(bin dev image modules));
+	my @libraries = grep { -e } qx{ldd /usr/bin/getfattr} =~ m{(/\S+)}g;
+	run_ok('cp', '-L', '--parents', @libraries, $dir);
+	my ($busybox) = grep { -x } map { "$_/busybox" } split /:/, $ENV{PATH};
+	run_ok('cp', '-L', $busybox, '/usr/bin/getfattr', "$dir/bin");
+	spew("$dir/init", $init, 0755);
+	spew("$dir/facts", $facts);
+	my $number = 10;
+	run_ok('cp', $_, sprintf('%s/modules/%d.ko', $dir, $number++)) for modules($kernel, qw(virtio_mmio virtio_blk squashfs));
+	run_ok("cd $dir && busybox find . | busybox cpio -o -H newc >$work/initrd.cpio 2>/dev/null");
+}
+
+# Each file's attributes come in the order of its file system.
+sub in_order { my ($text) = @_; return join "\n\n", map { join "\n", sort split /\n/ } split /\n\n/, $text }
+
+sub compare_in_guest {
+	my ($what) = @_;
+	my ($kernel) = grep { m{/([^/]+)$} && -e "/boot/vmlinuz-$1" } glob '/lib/modules/*';
+	return diag('no guest: only x86_64 is booted here') if qx{uname -m} ne "x86_64\n" || !$kernel;
+	my ($version) = $kernel =~ m{([^/]+)$};
+	make_initrd($kernel);
+	run_ok('timeout', '240', split(/ /, 'qemu-system-x86_64 -M microvm,acpi=on -accel tcg -cpu max -m 256 -nodefaults '
+		. '-no-user-config -display none -no-reboot -kernel'), "/boot/vmlinuz-$version", '-initrd', "$work/initrd.cpio",
+		'-append', 'console=ttyS0 quiet loglevel=0 panic=-1 reboot=t tsc=reliable', '-serial', "file:$work/console",
+		'-drive', "if=none,id=image,file=$work/out/image,format=raw,readonly=on", '-device', 'virtio-blk-device,drive=image');
+	my $console = slurp("$work/console");
+	my ($packed) = $console =~ /^facts:\r?\n(.*?)^end\r?$/ms;
+	ok($packed, "$what: a guest mounts the image") or return diag($console);
+	spew("$work/facts.gz", decode_base64($packed));
+	spew("$work/facts.sh", $facts);
+	my $host = in_order(scalar qx{cd $work/actual && sh $work/facts.sh});
+	cmp_ok(length $host, '>', 20_000, "$what: there is something to compare");
+	my @guest = split /\n/, in_order(scalar qx{gzip -dc $work/facts.gz});
+	my @host = split /\n/, $host;
+	my @different = grep { ($guest[$_] // '') ne ($host[$_] // '') } 0 .. ($#guest > $#host ? $#guest : $#host);
+	is(join("\n", map { ($guest[$_] // 'nothing') . "\n   " . ($host[$_] // 'nothing') } splice @different, 0, 10), '',
+		"$what: its kernel sees what unsquashfs unpacks");
 }
 
 # --- 1. every kind of entry, in every dialect -----------------------------------------------------
@@ -165,6 +244,7 @@ my $odd = append_to_tar('',
 	ok(!exists $tree->{$_}, "torture: no $_") for './types/fifo', "./x/$long", './nowhere/x', './etc/empty/.wh.x';
 	my @sizes = map { -s "$work/actual/sparse-$_" } qw(0.0 0.1 1.0);
 	is("@sizes", join(' ', (9 << 20) x 3), 'torture: sparse files have their size');
+	compare_in_guest('torture');
 }
 
 # GNU tar's old sparse files are unknown to umoci: compared with what was packed.
