@@ -66,6 +66,15 @@ bool oci_digest_valid(const char *text)
 	       strspn(text + 7, "0123456789abcdef") == 64;
 }
 
+/* Registered by image-spec (descriptor.md, "Registered algorithms") and optional there; what a
+ * store names its files by is one algorithm. */
+static bool is_sha512(const char *text)
+{
+	return strncmp(text, "sha512:", 7) == 0;
+}
+
+#define REMEDY "(push the image again with sha256 digests)"
+
 /* Copies only what fits and is harmless in a message. */
 static int copy_text(char *to, size_t size, const char *text)
 {
@@ -155,6 +164,9 @@ static int parse_descriptor(const json_t *value, struct oci_descriptor *ret, str
 	    json_get_string(value, "digest", &digest, err) < 0 ||
 	    json_get_u64(value, "size", &descriptor.size, err) < 0)
 		return -1;
+	if (is_sha512(digest))
+		return error_set(err, "'%.20s...' is a digest of SHA-512, not of SHA-256 " REMEDY,
+				 digest);
 	if (!oci_digest_valid(digest))
 		return error_set(err, "'%.80s' is not a digest of the form sha256:HEX", digest);
 	memcpy(descriptor.digest, digest, strlen(digest) + 1);
@@ -421,6 +433,11 @@ static int parse_diff_ids(const json_t *root, size_t layer_count,
 	for (size_t i = 0; i < layer_count; i++) {
 		const char *digest = json_string_value(json_array_get(list, i));
 
+		if (digest && is_sha512(digest))
+			return error_set(err,
+					 "'rootfs.diff_ids[%zu]' is a digest of SHA-512, not of "
+					 "SHA-256 " REMEDY,
+					 i);
 		if (!digest || !oci_digest_valid(digest))
 			return error_set(err, "'rootfs.diff_ids[%zu]' is not sha256:HEX", i);
 		if (ret_diff_ids)

@@ -154,6 +154,11 @@ static int parse_registry(const char *text, struct reference *reference, struct 
 
 	if (at) {
 		*at++ = '\0';
+		if (strncmp(at, "sha512:", 7) == 0)
+			return error_set(err,
+					 "'%s' is a digest of SHA-512 (name the image by its "
+					 "sha256 digest)",
+					 at);
 		if (!digest_valid(at))
 			return error_set(
 				err, "'%s' is not a digest (sha256: and 64 digits of 0-9a-f)", at);

@@ -91,6 +91,8 @@ sub serve_manifest {
 	return answer($c, 200, [$type], ' ' x (5 << 20)) if $repo eq 'endless';
 	(my $escape = $manifest) =~ s/"layers":\[\{(.*?)sha256:[0-9a-f]{64}/"layers":[{$1sha256:..\/..\/x/s;
 	return answer($c, 200, [$type], $escape) if $repo eq 'traversal';
+	(my $other_digest = $manifest) =~ s/"layers":\[\{(.*?)sha256:([0-9a-f]{64})/"layers":[{$1sha512:$2$2/s;
+	return answer($c, 200, [$type], $other_digest) if $repo eq 'sha512';
 	if ($repo eq 'nested') {
 		my $body = slurp("$state/nested-" . ($what =~ /^sha256:(.*)/ ? $1 : 'root'));
 		return answer($c, 200, ['Content-Type: application/vnd.oci.image.index.v1+json'], $body);

@@ -121,6 +121,7 @@ my @cases = (
 	[mistyped => qr/^error 0 manifest: .*declared as 'application\/vnd\.oci\.image\.index\.v1\+json'/],
 	[endless => qr/^error 0 its manifest is larger than 4 MiB$/],
 	[traversal => qr/^error 0 manifest: layers\[0\]: 'sha256:\.\.\/\.\.\/x' is not a digest/],
+	[sha512 => qr/^error 0 manifest: layers\[0\]: 'sha512:[0-9a-f]{13}\.\.\.' is a digest of SHA-512, not of SHA-256 \(push the image again with sha256 digests\)$/],
 	[nested => qr/^error 0 indexes nested more than 2 deep$/],
 	[loop => qr/^error 0 ${at}more than 5 redirects in a row$/],
 	[unlisted => qr/^error 0 ${at}a redirect to 'http:\/\/127\.0\.0\.1:9\/x', which is without TLS$/],

@@ -152,6 +152,11 @@ static void test_refusals(void **state)
 		  "manifest: layers[1]: media type 'application/x-iso9660-image' is not one of a "
 		  "file system layer" },
 		{ MANIFEST(CONFIG, "{\"mediaType\":\"" OCI "layer.v1.tar\",\"size\":1,\"digest\":"
+				   "\"sha512:" HEX_A HEX_B "\"}"),
+		  NULL,
+		  "manifest: layers[0]: 'sha512:aaaaaaaaaaaaa...' is a digest of SHA-512, not of "
+		  "SHA-256 (push the image again with sha256 digests)" },
+		{ MANIFEST(CONFIG, "{\"mediaType\":\"" OCI "layer.v1.tar\",\"size\":1,\"digest\":"
 				   "\"sha256:../../../../etc/passwd\"}"),
 		  NULL,
 		  "manifest: layers[0]: 'sha256:../../../../etc/passwd' is not a digest of the "
@@ -313,6 +318,9 @@ static void test_config(void **state)
 		{ "{" AMD64 ROOTFS("1") "}", "config: 'rootfs.diff_ids[0]' is not sha256:HEX" },
 		{ "{" AMD64 ROOTFS("\"sha256:AA\"") "}",
 		  "config: 'rootfs.diff_ids[0]' is not sha256:HEX" },
+		{ "{" AMD64 ROOTFS("\"sha512:" HEX_A HEX_B "\"") "}",
+		  "config: 'rootfs.diff_ids[0]' is a digest of SHA-512, not of SHA-256 (push the "
+		  "image again with sha256 digests)" },
 		{ "{" AMD64 "\"rootfs\":{}}", "config: 'rootfs.type' is not 'layers'" },
 		{ "{" AMD64 "\"rootfs\":7}", "config: 'rootfs.type' is not 'layers'" },
 		{ "{\"os\":\"linux\",\"architecture\":\"arm64\"," ROOTFS("\"sha256:" HEX_A

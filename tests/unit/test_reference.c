@@ -106,8 +106,8 @@ static void test_refusals(void **state)
 			"not first . or -)" },
 		{ "a:.b", "image reference 'a:.b': '.b' is not a tag (up to 128 of A-Z a-z 0-9 . "
 			  "_ -, not first . or -)" },
-		{ "a@sha512:00", "image reference 'a@sha512:00': 'sha512:00' is not a digest "
-				 "(sha256: and 64 digits of 0-9a-f)" },
+		{ "a@sha512:00", "image reference 'a@sha512:00': 'sha512:00' is a digest of "
+				 "SHA-512 (name the image by its sha256 digest)" },
 		{ "a@sha256:../..", "image reference 'a@sha256:../..': 'sha256:../..' is not a "
 				    "digest (sha256: and 64 digits of 0-9a-f)" },
 		{ "https://quay.io/a", "image reference 'https://quay.io/a': a URL is not a "
