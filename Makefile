@@ -213,7 +213,7 @@ check-unit: all $(UNIT) check-law check-format
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
 check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(BUILD)/aarch64/stoker-init
-	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd
+	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd build-asan/stoker-image
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
 
 ASAN := BUILD=build-asan HARDEN=-fPIE CFLAGS="-O1 -g -fsanitize=address,undefined \
