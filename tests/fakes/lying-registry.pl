@@ -77,7 +77,16 @@ sub serve_manifest {
 	return trickle($c, "HTTP/1.1 200 OK\r\nContent-Type: $manifest_type\r\n\r\n") if $repo eq 'loris';
 	return trickle($c, "HTTP/1.1 200 OK\r\nX-Long: ") if $repo eq 'loris-headers';
 	return answer($c, 302, ["Location: /v2/$repo/manifests/$what"], '') if $repo eq 'circle';
+	return answer($c, 302, [], '') if $repo eq 'nowhere';
+	return answer($c, 401, [], '') if $repo eq 'unsaid';
 	return answer($c, 200, ['Content-Type: text/plain'], $manifest) if $repo eq 'plain';
+	if ($repo eq 'recast') { # the index names it as one type, it comes as another
+		return answer($c, 200, ['Content-Type: application/vnd.docker.distribution.manifest.v2+json'], $manifest)
+			if $what =~ /^sha256:/;
+		return answer($c, 200, ['Content-Type: application/vnd.oci.image.index.v1+json'],
+			sprintf '{"schemaVersion":2,"manifests":[{"mediaType":"%s","digest":"sha256:%s","size":%d}]}',
+			$manifest_type, $manifest_digest, length $manifest);
+	}
 	return answer($c, 200, [$type], foreign_manifest($repo)) if $repo =~ /^foreign/;
 	return answer($c, 200, ['Content-Type: text/html'], '<html>hello</html>')
 		if $repo eq 'html';
@@ -144,6 +153,8 @@ sub serve_blob {
 	return answer($c, 200, [], $wrong) if $repo eq 'wrong' || ($repo eq 'wrong-once' && once($repo));
 	return answer($c, $status, [@headers, $whole], $half)
 		if $repo eq 'cut' || ($repo eq 'resume' && once($repo));
+	return $from ? answer($c, 206, ['Content-Range: bytes 7-8/9', $whole], $half) : answer($c, 200, [$whole], $half)
+		if $repo eq 'range-lies';
 	return answer($c, 206, ['Content-Range: bytes 7-8/9', $whole], $half)
 		if $repo eq 'bad-range' && $from && once('range');
 	return answer($c, 200, [$whole], $half) if $repo eq 'bad-range' && once('bad-range');

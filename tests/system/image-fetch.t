@@ -41,6 +41,29 @@ run('cp', '-a', $layout, "$dir/bent");
 my ($biggest) = sort { -s $b <=> -s $a } glob "$dir/bent/blobs/sha256/*";
 run("printf x | dd of=$biggest bs=1 seek=1000 conv=notrunc status=none");
 like(image("oci:$dir/bent:v1", state => "$dir/fresh"), qr/^error 0 blob sha256:.*: its content has another digest$/, 'a blob that was changed');
+# Documents without end, and a layer that is something else than its manifest says.
+run('cp', '-a', $layout, "$dir/vast");
+run("(printf '{\"schemaVersion\":2,\"manifests\":['; head -c 5000000 /dev/zero | tr '\\0' ' '; printf ']}') >$dir/vast/index.json");
+like(image("oci:$dir/vast:v1", state => "$dir/fresh"), qr/^error 0 \Q$dir\E\/vast: larger than the 4194304 bytes allowed$/, 'an index of 5 MB');
+run("tar -C $dir/vast -cf $dir/vast.tar .");
+like(image("oci-archive:$dir/vast.tar:v1", state => "$dir/fresh"), qr/^error 0 \Q$dir\E\/vast\.tar: 'index\.json' is larger than 4194304 bytes$/, 'the same in an archive');
+sub recast_layers {
+	my ($from, $to) = @_;
+	my ($digest) = `cat $layout/index.json` =~ /"digest":"sha256:([0-9a-f]{64})"/;
+	run('rm', '-rf', "$dir/recast");
+	run('cp', '-a', $layout, "$dir/recast");
+	(my $text = `cat $layout/blobs/sha256/$digest`) =~ s/\Q$from\E/$to/g;
+	open my $f, '>', "$dir/recast/manifest" or die;
+	print $f $text;
+	close $f;
+	my ($new) = `sha256sum $dir/recast/manifest` =~ /^([0-9a-f]{64})/;
+	run('mv', "$dir/recast/manifest", "$dir/recast/blobs/sha256/$new");
+	run('sed', '-i', "s/$digest/$new/; s/\"size\":[0-9]*/\"size\":" . length($text) . '/', "$dir/recast/index.json");
+}
+for my $type (qw(tar tar+zstd)) {
+	recast_layers('layer.v1.tar+gzip', "layer.v1.$type");
+	like(image("oci:$dir/recast:v1", state => "$dir/fresh"), qr/^error 0 layer sha256:[0-9a-f]{64}: its content is not what its media type says$/, "gzip called $type");
+}
 is(files("$dir/fresh/images/squashfs"), 0, 'none of these left an image');
 
 # --- a real registry -------------------------------------------------------------------------------
@@ -122,6 +145,10 @@ my @cases = (
 	[endless => qr/^error 0 its manifest is larger than 4 MiB$/],
 	[traversal => qr/^error 0 manifest: layers\[0\]: 'sha256:\.\.\/\.\.\/x' is not a digest/],
 	[sha512 => qr/^error 0 manifest: layers\[0\]: 'sha512:[0-9a-f]{13}\.\.\.' is a digest of SHA-512, not of SHA-256 \(push the image again with sha256 digests\)$/],
+	[recast => qr/^error 0 manifest \Q$manifest\E: it comes as 'application\/vnd\.docker\.distribution\.manifest\.v2\+json', but its index says 'application\/vnd\.oci\.image\.manifest\.v1\+json'$/],
+	[nowhere => qr/^error 0 ${at}a redirect to nowhere$/],
+	[unsaid => qr/^error 0 ${at}it refuses with 401 and does not say what it wants$/],
+	['range-lies' => qr/^error 1 ${at}it sends another range than the one asked for$/],
 	[nested => qr/^error 0 indexes nested more than 2 deep$/],
 	[loop => qr/^error 0 ${at}more than 5 redirects in a row$/],
 	[unlisted => qr/^error 0 ${at}a redirect to 'http:\/\/127\.0\.0\.1:9\/x', which is without TLS$/],

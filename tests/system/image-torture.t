@@ -372,6 +372,10 @@ bad_layer('two sizes', qr{tar, before byte 1536: two sizes for one entry: 0 and 
 bad_layer('a path a million deep', qr{tar, before byte \d+: an extended header of \d+ bytes \(1048576 are allowed\)}, pax('x', ['path=' . 'a/' x 1_000_000]));
 bad_layer('a path half as deep', qr{tar, before byte \d+: an extended header has a record of 1000014 bytes \(524288 are allowed\)}, pax('x', ['path=' . 'a/' x 500_000]));
 bad_layer('a path of more than 4096 bytes', qr{'(?:a/)+': a path of 4201 bytes \(4096 are allowed\)}, pax('x', ['path=' . 'a/' x 2100 . 'x']));
+bad_layer('a sparse map without end', qr{tar, before byte \d+: a sparse file of more than 262144 pieces},
+	pax('y', ['GNU.sparse.major=1', 'GNU.sparse.minor=0', 'GNU.sparse.name=y', 'GNU.sparse.realsize=9'], size => 512), pack('a512', "100000000\n0\n0\n"));
+bad_layer('a malformed extended header', qr{tar, before byte \d+: an extended header is malformed}, header(name => 'pax', type => 'x', size => 9), pack('a512', "99 path=x"), header(name => 'x'));
+bad_layer('a long symbolic link', qr{'x': a symbolic link of 4096 bytes \(4095 are allowed\)}, pax('x', ['linkpath=' . 'y' x 4096], type => '2', link => 'y'));
 bad_layer('many large records', qr{tar, before byte \d+: an extended header has a record of 600010 bytes \(524288 are allowed\)}, pax('x', ['comment=' . 'c' x 599_994, 'path=y']));
 {
 	my $ids = join '', map { my $block = header(name => "f$_"); substr $block, 108, 8, sprintf "%07o\0", $_;
@@ -383,6 +387,10 @@ my $packed = compress($good, 'gzip');
 my $bent = $packed;
 substr $bent, -6, 1, chr(ord(substr $bent, -6, 1) ^ 1);
 refused('a wrong CRC', qr/layer 1 of 1: gzip: wrong checksum/, make_config({}, $good), \$bent);
+{
+	my $bomb = append_to_tar('', header(name => 'zeros', size => 80 << 20), "\0" x (80 << 20), header(name => 'end'));
+	refused('a gzip bomb', qr/layer 1 of 1: grows more than 1000-fold when uncompressed/, undef, $bomb);
+}
 refused('a layer cut off', qr/layer 1 of 1: gzip: the data is cut off/, make_config({}, $good), \substr($packed, 0, -9));
 refused('a diffID that lies', qr/layer 1 of 1: its diffID is sha256:[0-9a-f]{64}, not sha256:[0-9a-f]{64} as promised/, make_config({}, "$good."), $good);
 refused('a user that wraps to root', qr/image config: user '4294967296': a number beyond 4294967294/, make_config({ User => '4294967296' }, $good), $good);

@@ -110,6 +110,13 @@ static void test_gzip(void **state)
 	data.length = first + 5;
 	expect(&data, LAYER_GZIP, NULL, "gzip: the data is cut off");
 	data.length = first;
+	data.data[2] = 7; /* no method */
+	expect(&data, LAYER_GZIP, NULL, "gzip: broken header");
+	data.data[2] = 8;
+	memset(data.data + 30, 0xff, 64);
+	expect(&data, LAYER_GZIP, NULL, "gzip: broken data");
+	data.length = 0;
+	add_gzip(&data, plain.data, 1000000);
 	strbuf_puts(&data, "more");
 	expect(&data, LAYER_GZIP, NULL, "holds something else after the gzip data");
 }

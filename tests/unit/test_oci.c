@@ -148,6 +148,8 @@ static void test_refusals(void **state)
 		  "manifest: layers[0]: a size of 0 bytes (allowed: 1 byte to 32 GiB)" },
 		{ MANIFEST(CONFIG, D(OCI "layer.v1.tar", HEX_A, "34359738369")), NULL,
 		  "manifest: layers[0]: a size of 34359738369 bytes (allowed: 1 byte to 32 GiB)" },
+		{ MANIFEST(CONFIG, D(OCI "layer.v1.tar", HEX_A, "34359738368") "," LAYER), NULL,
+		  "manifest: layers of more than 32 GiB in all" },
 		{ MANIFEST(CONFIG, LAYER "," D("application/x-iso9660-image", HEX_A, "1")), NULL,
 		  "manifest: layers[1]: media type 'application/x-iso9660-image' is not one of a "
 		  "file system layer" },
