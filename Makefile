@@ -58,7 +58,7 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-kernel \
+.PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-guard check-kernel \
 	check-host bench-boot bench-image kernel fuzz demo install uninstall clean help
 
 all: $(PROGRAMS)
@@ -81,6 +81,8 @@ help:
 ##               its images are made once, in build-bench/; ROUNDS=3
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
 ## check-fuzz    runs each of them for FUZZ_SECONDS=60 from tests/fuzz/corpus
+## check-guard   ten million frames through the guard and through a plain model of its rules, judged
+##               alike (root); FRAMES=10000000 SEED=
 ## demo          a two-tenant fleet from nothing to an HTTP answer; KEEP=1 leaves it running
 ## kernel        a small guest kernel in build-kernel/ARCH; ARCH=x86_64|aarch64, default: this one's
 ## install       into $(DESTDIR)$(prefix); uninstall takes it away again; with
@@ -166,6 +168,15 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) -lcmocka $(LDLIBS)
 
+# The guard's programs: they share frames and host with the unit tests.
+GUARD_FUZZ := $(BUILD)/tests/guard_fuzz
+
+$(GUARD_FUZZ): $(BUILD)/tests/bpf/guard_model.o
+$(BUILD)/tests/guard_%: $(BUILD)/tests/bpf/guard_%.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) -lcmocka $(LDLIBS)
+
 # Firecracker's API as tables: the fake judges requests by them, and so do the driver's tests.
 FC_SCHEMA_OBJ := $(patsubst %,$(BUILD)/tests/fakes/fc_%.o,schema table)
 
@@ -212,7 +223,7 @@ check-unit: all $(UNIT) check-law check-format
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) -Q --exec tests/run-one \
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
-check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(BUILD)/aarch64/stoker-init
+check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(GUARD_FUZZ) $(BUILD)/aarch64/stoker-init
 	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd build-asan/stoker-image
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
 
@@ -245,6 +256,10 @@ check-fuzz: deps
 	$(Q)tests/deps.sh $(CLANG_RUNTIME)
 	$(Q)$(MAKE) --no-print-directory fuzz
 	$(Q)tests/fuzz/run.sh build-fuzz $(FUZZ_SECONDS)
+	$(Q)$(MAKE) --no-print-directory check-guard
+
+check-guard: $(GUARD_FUZZ)
+	$(Q)FRAMES=$(or $(FRAMES),10000000) SEED=$(SEED) $(GUARD_FUZZ)
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all

@@ -59,7 +59,10 @@
 { "GSO of ICMP", PING4, .gso_size = 1000, .reason = GUARD_GSO },
 { "GSO of a fragment", UDP4, { { 20, "2000" } }, .gso_size = 1000, .reason = GUARD_GSO },
 { "GSO of ARP", ARP, .gso_size = 1000, .reason = GUARD_GSO },
+{ "GSO of an announcement", ARP, { { 38, IP_A } }, .gso_size = 1000, .reason = GUARD_GSO },
 { "GSO of a solicitation", NS, .gso_size = 1000, .reason = GUARD_GSO },
+{ "GSO of a router solicitation", RS, .gso_size = 1000, .reason = GUARD_GSO },
+{ "GSO of an MLD report", MLD2, .gso_size = 1000, .reason = GUARD_GSO },
 
 /* Ethernet */
 { "source MAC of another", UDP4, { { 6, "02000000000b" } }, .reason = GUARD_SOURCE_MAC },
@@ -164,11 +167,14 @@
 { "extension beyond the packet", DST_UDP, { { 55, "10" } }, .reason = GUARD_EXTENSION },
 { "extension beyond what is read", DST_UDP, { { 18, "0400" }, { 55, "20" } }, .length = 1100,
   .reason = GUARD_EXTENSION },
+{ "half an extension header", HEAD6 "00043c40" A6 B6 "11000104", .reason = GUARD_EXTENSION },
 { "routing header 0", DST_UDP, { { 20, "2b" } }, .reason = GUARD_PROTOCOL },
 { "routing header behind options", DST_UDP, { { 54, "2b" } }, .reason = GUARD_PROTOCOL },
 { "authentication header", DST_UDP, { { 20, "33" } }, .reason = GUARD_PROTOCOL },
 { "no next header", UDP6, { { 20, "3b" } }, .reason = GUARD_PROTOCOL },
 { "IPv6 fragment offset 1", FRAG_UDP, { { 56, "0009" } }, .reason = GUARD_FRAGMENT },
+{ "IPv6 tiny first fragment of ICMP", HEAD6 "000c2c40" A6 B6 "3a00000100000001" "80000000",
+  .reason = GUARD_FRAGMENT },
 { "IPv6 tiny first fragment", FRAG_UDP, { { 18, "000c" } }, .reason = GUARD_FRAGMENT },
 { "fragment within a fragment", HEAD6 "00202c40" A6 B6 "2c00000100000001" "1100000100000001"
   UDP_HEAD "0102030405060708", .reason = GUARD_FRAGMENT },
@@ -220,6 +226,8 @@
 { "MLD query", MLD2, { { 62, "82" } }, .reason = GUARD_MLD },
 { "MLD report behind two hop-by-hop headers", HEAD6 "00180001" LL6 GW6 "0000050200000100"
   "3a00050200000100" "8f00000000000000", .reason = GUARD_EXTENSION },
+{ "MLD report behind destination options", HEAD6 "00180001" LL6 GW6 "3c00050200000100"
+  "3a00010400000000" "8f00000000000000", .reason = GUARD_MLD },
 { "MLD report, hop limit 2", MLD2, { { 21, "02" } }, .reason = GUARD_MLD },
 { "MLD report without the alert", PING6, { { 54, "8f" } }, .reason = GUARD_MLD },
 	/* clang-format on */
