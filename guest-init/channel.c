@@ -87,7 +87,7 @@ static void forget_host(struct channel *channel)
 	channel->greeted = channel->is_pong_due = false;
 	channel->in_length = 0;
 	channel->control_length = channel->control_sent = 0;
-	ring_rewind(&channel->ring);
+	ring_rewind(&channel->ring, 0);
 }
 
 /* A port is kept: the next host is announced on it. */
@@ -212,6 +212,11 @@ void channel_set_running(struct channel *channel, bool running, uint64_t boot_us
 	channel->boot_us = boot_us;
 }
 
+void channel_set_key(struct channel *channel, const uint8_t key[CHANNEL_KEY_SIZE])
+{
+	memcpy(channel->key, key, CHANNEL_KEY_SIZE);
+}
+
 void channel_report(struct channel *channel, const struct frame_exit *report)
 {
 	channel->exit = *report;
@@ -255,7 +260,9 @@ static void on_greet(struct channel *channel, const uint8_t *payload)
 	memcpy(hello.nonce, greeting.nonce, sizeof(hello.nonce));
 	channel->greeted = true;
 	channel->exit_sent = false;
-	ring_rewind(&channel->ring);
+	ring_rewind(&channel->ring, le64toh(greeting.log_seen));
+	hello.log_place = htole64(channel->ring.place);
+	memcpy(hello.key, channel->key, sizeof(hello.key));
 	set_control(channel, FRAME_HELLO, &hello, sizeof(hello));
 }
 
@@ -268,6 +275,14 @@ static void on_stop(struct channel *channel, const uint8_t *payload)
 	memcpy(&stop, payload, sizeof(stop));
 	channel->verbs.stop(channel->verbs.data, (int)(le32toh(stop.signal) & 0x7f),
 			    le64toh(stop.grace_ms));
+}
+
+static void on_log_seen(struct channel *channel, const uint8_t *payload)
+{
+	struct frame_log_seen seen;
+
+	memcpy(&seen, payload, sizeof(seen));
+	ring_seen(&channel->ring, le64toh(seen.place));
 }
 
 /* `payload` may be changed. False: nothing that a host says. */
@@ -286,6 +301,8 @@ static bool on_frame(struct channel *channel, unsigned type, uint8_t *payload, s
 		payload[length] = '\0';
 		channel->verbs.hosts(channel->verbs.data, (const char *)payload);
 		payload[length] = after;
+	} else if (type == FRAME_LOG_SEEN && length == sizeof(struct frame_log_seen)) {
+		on_log_seen(channel, payload);
 	} else if (type == FRAME_PING && !length) {
 		channel->is_pong_due = true;
 	} else if (type == FRAME_EXIT_SEEN && !length) {

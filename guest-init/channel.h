@@ -15,7 +15,7 @@
 #include "guest-init/ring.h"
 
 enum {
-	CHANNEL_RING_SIZE = 256 << 10,
+	CHANNEL_RING_SIZE = LOG_WINDOW,
 	CHANNEL_IN_SIZE = sizeof(struct frame_header) + FRAME_PAYLOAD_MAX,
 	CHANNEL_CONTROL_SIZE = sizeof(struct frame_header) + sizeof(struct frame_exit),
 };
@@ -42,6 +42,7 @@ struct channel {
 	bool is_pong_due;
 	uint8_t nonce[8];
 
+	uint8_t key[CHANNEL_KEY_SIZE];
 	bool running;
 	uint64_t boot_us;
 	bool has_exit, exit_sent;
@@ -69,6 +70,9 @@ bool channel_wants_tending(const struct channel *channel);
 void channel_on_event(struct channel *channel, uint32_t events);
 
 void channel_set_running(struct channel *channel, bool running, uint64_t boot_us);
+
+/* What a hello proves itself with; before the first call of channel_tend. */
+void channel_set_key(struct channel *channel, const uint8_t key[CHANNEL_KEY_SIZE]);
 
 /* Takes the bytes. When the host is away they push out the oldest; when the host is slow and
  * channel_has_room is false they are counted as dropped. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum entry_kind { ENTRY_TEXT, ENTRY_LIST, ENTRY_ENVIRONMENT, ENTRY_FLAG, ENTRY_MAC };
+enum entry_kind { ENTRY_TEXT, ENTRY_LIST, ENTRY_ENVIRONMENT, ENTRY_FLAG, ENTRY_MAC, ENTRY_KEY };
 
 enum {
 	BOTH = CONFIG_FROM_IMAGE | CONFIG_FROM_MANIFEST,
@@ -45,6 +45,7 @@ static const struct grammar {
 	{ CONFIG_DNS, ENTRY_LIST, FIELD(dns), MANIFEST },
 	{ CONFIG_TMPFS, ENTRY_LIST, FIELD(tmpfs), MANIFEST },
 	{ CONFIG_DISK, ENTRY_LIST, FIELD(disks), MANIFEST },
+	{ CONFIG_CHANNEL_KEY, ENTRY_KEY, FIELD(channel_key), MANIFEST },
 	{ CONFIG_READ_ONLY, ENTRY_FLAG, FIELD(read_only), MANIFEST },
 	{ CONFIG_MODULE, ENTRY_LIST, FIELD(modules), BASE },
 };
@@ -141,6 +142,12 @@ static int store(uint32_t tag, const char *bytes, size_t length, enum config_fil
 					   file_name(file), length);
 		memcpy(config->gateway_mac, bytes, length);
 		config->has_gateway_mac = true;
+		return 0;
+	case ENTRY_KEY:
+		if (length != sizeof(config->channel_key))
+			return failure_set(why, "%s: the channel's key has %zu bytes",
+					   file_name(file), length);
+		memcpy(config->channel_key, bytes, length);
 		return 0;
 	case ENTRY_TEXT:
 	case ENTRY_LIST:

@@ -28,6 +28,7 @@ struct config {
 	struct list addresses, gateways;
 	uint8_t gateway_mac[6];
 	bool has_gateway_mac;
+	uint8_t channel_key[CHANNEL_KEY_SIZE]; /* zeros when there is none */
 	struct list hosts, dns;
 	char *peers;
 	struct list tmpfs;

@@ -472,8 +472,10 @@ static void prepare(struct init *init)
 static void start(struct init *init)
 {
 	struct failure why = { "" };
+	int built = build_world(init, &why);
 
-	if (build_world(init, &why) == 0) {
+	channel_set_key(&init->channel, init->config.channel_key);
+	if (built == 0) {
 		watch(init, SOURCE_SYSLOG, syslog_open());
 		watch(init, SOURCE_KERNEL, kmsg_open());
 		if (service_start(init->mounts.root, &init->config, &init->service, &why) == 0) {

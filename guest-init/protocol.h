@@ -50,6 +50,7 @@ enum config_tag {
 	CONFIG_READ_ONLY,   /* empty: the workload's root is read-only */
 	CONFIG_PEERS,	    /* lines for /etc/hosts, until FRAME_HOSTS replaces them */
 	CONFIG_DISK,	    /* "base": of a VMM that sets no serials, the disks in their order */
+	CONFIG_CHANNEL_KEY, /* CHANNEL_KEY_SIZE random bytes, of this VM alone: see FRAME_HELLO */
 
 	/* Only in /stoker/modules, which lies beside the modules in the cached segment. */
 	CONFIG_MODULE = 64, /* a path in the initramfs, in the order to load */
@@ -64,6 +65,14 @@ enum config_tag {
  * receiving or sending when it finds a greeting with a new nonce, answers FRAME_HELLO with that
  * nonce, and repeats from its start the frame it had been sending. The host skips everything before
  * that hello. The guest sends nothing on a connection before it has been greeted.
+ *
+ * Over vsock every process of the guest can connect. So the hello carries the key that the host put
+ * into this VM's configuration, which nobody but stoker-init has seen.
+ *
+ * Logs have places: the bytes of all log frames, headers included, are counted from the start of
+ * the guest. FRAME_LOG_SEEN says up to which place the host has them, and is both an
+ * acknowledgement and a credit: the guest keeps what was not seen, sends it again to the next
+ * connection, and sends no more than LOG_WINDOW beyond what was seen.
  */
 struct frame_header {
 	uint32_t length; /* of what follows, at most FRAME_PAYLOAD_MAX */
@@ -74,7 +83,9 @@ struct frame_header {
 enum {
 	FRAME_PAYLOAD_MAX = 64 << 10,
 	FRAME_MESSAGE_MAX = 200,
-	CHANNEL_VERSION = 2,
+	CHANNEL_VERSION = 3,
+	CHANNEL_KEY_SIZE = 32,
+	LOG_WINDOW = 256 << 10,	   /* bytes of log frames */
 	CHANNEL_VSOCK_PORT = 1024, /* of the host, CID 2 */
 };
 
@@ -90,6 +101,7 @@ enum frame_type {
 	FRAME_HOSTS,	 /* lines for /etc/hosts instead of CONFIG_PEERS */
 	FRAME_EXIT_SEEN, /* empty: the exit report is in good hands, power off */
 	FRAME_PING,	 /* empty: say something */
+	FRAME_LOG_SEEN,	 /* struct frame_log_seen */
 
 	/* Guest to host. */
 	FRAME_HELLO = 64, /* struct frame_hello */
@@ -110,15 +122,22 @@ enum log_stream {
 struct frame_greet {
 	uint8_t magic[16];
 	uint8_t nonce[8];
-	uint32_t version; /* CHANNEL_VERSION */
+	uint32_t version;  /* CHANNEL_VERSION */
+	uint64_t log_seen; /* place; 0: that host does not know */
 } __attribute__((packed));
 
 struct frame_hello {
 	uint8_t magic[16];
 	uint8_t nonce[8];
 	uint32_t version;
-	uint32_t running; /* 1: the workload runs; 0: it ended or never started */
-	uint64_t boot_us; /* CLOCK_BOOTTIME when the workload was executed; 0: it was not */
+	uint32_t running;   /* 1: the workload runs; 0: it ended or never started */
+	uint64_t boot_us;   /* CLOCK_BOOTTIME when the workload was executed; 0: it was not */
+	uint64_t log_place; /* of the first log frame that follows */
+	uint8_t key[CHANNEL_KEY_SIZE];
+} __attribute__((packed));
+
+struct frame_log_seen {
+	uint64_t place; /* the end of a log frame */
 } __attribute__((packed));
 
 struct frame_stop {

@@ -29,6 +29,7 @@ static void pop(struct ring *ring, size_t size)
 {
 	ring->start = (ring->start + size) % ring->capacity;
 	ring->used -= size;
+	ring->place += size;
 }
 
 size_t ring_room(const struct ring *ring)
@@ -69,7 +70,8 @@ void ring_force(struct ring *ring, enum log_stream stream, const void *bytes, si
 size_t ring_peek(const struct ring *ring, const void **ret_bytes)
 {
 	size_t at = (ring->start + ring->sent) % ring->capacity;
-	size_t left = ring->used - ring->sent;
+	size_t end = ring->used < LOG_WINDOW ? ring->used : LOG_WINDOW;
+	size_t left = end > ring->sent ? end - ring->sent : 0;
 
 	*ret_bytes = ring->bytes + at;
 	return ring->capacity - at < left ? ring->capacity - at : left;
@@ -78,17 +80,33 @@ size_t ring_peek(const struct ring *ring, const void **ret_bytes)
 void ring_advance(struct ring *ring, size_t written)
 {
 	ring->sent += written;
+}
+
+/* Drops the oldest frames that end at `place` or before. */
+static void drop_until(struct ring *ring, uint64_t place, size_t limit)
+{
+	size_t dropped = 0;
+
 	while (ring->used) {
 		size_t size = sizeof(struct frame_header) + le32toh(front(ring).length);
 
-		if (ring->sent < size)
+		if (size > limit - dropped || ring->place + size > place)
 			break;
 		pop(ring, size);
-		ring->sent -= size;
+		dropped += size;
 	}
 }
 
-void ring_rewind(struct ring *ring)
+void ring_seen(struct ring *ring, uint64_t place)
+{
+	size_t before = ring->used;
+
+	drop_until(ring, place, ring->sent);
+	ring->sent -= before - ring->used;
+}
+
+void ring_rewind(struct ring *ring, uint64_t seen)
 {
 	ring->sent = 0;
+	drop_until(ring, seen, ring->used);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Log frames that wait for the host: a ring of whole frames (protocol.h), so that what is dropped
- * when the host stays away is always a whole one, and is counted.
+ * when the host stays away is always a whole one, and is counted. A frame stays until the host has
+ * said that it has it. Places are those of protocol.h.
  */
 #ifndef STOKER_GUEST_INIT_RING_H
 #define STOKER_GUEST_INIT_RING_H
@@ -16,7 +17,8 @@ struct ring {
 	uint8_t *bytes; /* borrowed */
 	size_t capacity;
 	size_t start, used;
-	size_t sent;			/* of the oldest frame */
+	uint64_t place;			/* of the oldest byte */
+	size_t sent;			/* of what is here, to this host */
 	uint64_t dropped[STREAM_COUNT]; /* payload bytes */
 };
 
@@ -26,14 +28,18 @@ size_t ring_room(const struct ring *ring);
 /* False when there is no room. `length` is 1..FRAME_PAYLOAD_MAX. */
 bool ring_put(struct ring *ring, enum log_stream stream, const void *bytes, size_t length);
 
-/* Puts it even so, at the cost of the oldest frames. Not while one is half sent. */
+/* Puts it even so, at the cost of the oldest frames. Not while any was sent. */
 void ring_force(struct ring *ring, enum log_stream stream, const void *bytes, size_t length);
 
-/* What to write next: a run of bytes, 0 when all is sent. */
+/* What to write next: a run of bytes, 0 when all is sent or must wait to be seen. */
 size_t ring_peek(const struct ring *ring, const void **ret_bytes);
 void ring_advance(struct ring *ring, size_t written);
 
-/* The frame that was being sent will be sent from its start again. */
-void ring_rewind(struct ring *ring);
+/* The host has all frames up to this place: they go. What was not sent it cannot have. */
+void ring_seen(struct ring *ring, uint64_t place);
+
+/* Another host: all that is here is sent from its start. Those frames go that this host, by its
+ * word, had from an earlier connection. */
+void ring_rewind(struct ring *ring, uint64_t seen);
 
 #endif

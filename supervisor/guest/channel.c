@@ -12,6 +12,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -27,7 +28,9 @@ enum {
 	OUT_MAX = 4 * FRAME_PAYLOAD_MAX, /* a guest that reads nothing holds no more than this */
 	SKIP_MAX = 8 << 20,		 /* queues of QEMU, the port and the socket, generously */
 	GREET_EVERY_MS = 1000,
-	PINGS = 3, /* in the time that a guest may be silent */
+	SEEN_AFTER_MS = 50,		   /* when little was logged */
+	SEEN_AFTER_BYTES = LOG_WINDOW / 8, /* or as soon as this much was */
+	PINGS = 3,			   /* in the time that a guest may be silent */
 };
 
 struct channel {
@@ -38,13 +41,14 @@ struct channel {
 
 	struct watch *io;
 	struct watch *greeter; /* until the hello */
-	struct watch *resume;  /* buffered frames wait to be delivered */
+	struct watch *teller;  /* has to say soon what was seen of the log; NULL: nothing new */
 	struct watch *keeper;  /* asks a guest that is silent; NULL: nobody does */
 
+	struct channel_peer peer;
+	uint64_t log_told; /* of log_seen, to the guest */
 	uint8_t nonce[8];
 	bool greeted; /* the hello has come */
 	bool exit_seen;
-	bool paused;
 	bool dead;
 	size_t skipped;
 	bool has_spoken;     /* since the keeper looked last */
@@ -62,12 +66,10 @@ struct channel {
 
 static void update_events(struct channel *channel)
 {
-	unsigned events = 0;
+	unsigned events = LOOP_READ;
 
 	if (!channel->io)
 		return;
-	if (!channel->paused)
-		events |= LOOP_READ;
 	if (channel->out.length)
 		events |= LOOP_WRITE;
 	watch_set_events(channel->io, events);
@@ -77,7 +79,7 @@ static void silence(struct channel *channel)
 {
 	channel->io = watch_free(channel->io);
 	channel->greeter = watch_free(channel->greeter);
-	channel->resume = watch_free(channel->resume);
+	channel->teller = watch_free(channel->teller);
 	channel->keeper = watch_free(channel->keeper);
 }
 
@@ -142,6 +144,7 @@ static void greet(struct watch *watch, unsigned events, void *data)
 	(void)events;
 	memcpy(greeting.magic, CHANNEL_MAGIC, sizeof(greeting.magic));
 	memcpy(greeting.nonce, channel->nonce, sizeof(greeting.nonce));
+	greeting.log_seen = htole64(channel->peer.log_seen);
 	/* One unread greeting is enough: a guest that boots slowly finds it waiting. */
 	if (!channel->out.length)
 		append_frame(&channel->out, FRAME_GREET, &greeting, sizeof(greeting));
@@ -150,7 +153,41 @@ static void greet(struct watch *watch, unsigned events, void *data)
 		watch_rearm(watch, GREET_EVERY_MS);
 }
 
+/* Says up to where the guest's log was taken. One that does not read is not told again and again.
+ */
+static void tell_seen(struct channel *channel)
+{
+	struct frame_log_seen seen = { .place = htole64(channel->peer.log_seen) };
+
+	if (channel->out.length > FRAME_PAYLOAD_MAX)
+		return;
+	channel->teller = watch_free(channel->teller);
+	channel->log_told = channel->peer.log_seen;
+	append_frame(&channel->out, FRAME_LOG_SEEN, &seen, sizeof(seen));
+	update_events(channel);
+}
+
+static void on_teller(struct watch *watch, unsigned events, void *data)
+{
+	struct channel *channel = data;
+
+	(void)events;
+	watch_rearm(watch, SEEN_AFTER_MS); /* when tell_seen has to wait */
+	tell_seen(channel);
+}
+
 /* --- frames --------------------------------------------------------------------------------- */
+
+/* In the same time wherever they differ. */
+static bool has_key(const struct channel *channel, const uint8_t key[CHANNEL_KEY_SIZE])
+{
+	volatile uint8_t difference = 0;
+
+	_Static_assert(sizeof(channel->peer.key) == CHANNEL_KEY_SIZE, "one size");
+	for (size_t i = 0; i < CHANNEL_KEY_SIZE; i++)
+		difference |= channel->peer.key[i] ^ key[i];
+	return !difference;
+}
 
 static int on_hello(struct channel *channel, const uint8_t *payload, size_t length)
 {
@@ -171,7 +208,12 @@ static int on_hello(struct channel *channel, const uint8_t *payload, size_t leng
 			  told.protocol, CHANNEL_VERSION);
 		return lose(channel, &err);
 	}
+	if (!has_key(channel, hello.key)) {
+		error_set(&err, "whoever speaks for the guest has not its key");
+		return lose(channel, &err);
+	}
 	channel->greeted = true;
+	channel->peer.log_seen = channel->log_told = le64toh(hello.log_place);
 	channel->greeter = watch_free(channel->greeter);
 	strbuf_add(&channel->out, channel->waiting.data, channel->waiting.length);
 	strbuf_reset(&channel->waiting);
@@ -188,12 +230,26 @@ static int on_log(struct channel *channel, unsigned stream, const uint8_t *paylo
 		[STREAM_INIT] = CHANNEL_INIT,
 	};
 	struct error err;
+	uint64_t unseen;
 
 	if (stream >= STREAM_COUNT || !length) {
 		error_set(&err, "guest sent a log frame of stream %u with %zu bytes", stream,
 			  length);
 		return lose(channel, &err);
 	}
+	channel->peer.log_seen += sizeof(struct frame_header) + length;
+	unseen = channel->peer.log_seen - channel->log_told;
+	if (unseen > LOG_WINDOW) {
+		error_set(&err,
+			  "guest logs faster than it is allowed to (%" PRIu64
+			  " bytes ahead, at most %d)",
+			  unseen, LOG_WINDOW);
+		return lose(channel, &err);
+	}
+	if (!channel->teller)
+		channel->teller = loop_timer(channel->loop, SEEN_AFTER_MS, on_teller, channel);
+	if (unseen >= SEEN_AFTER_BYTES)
+		tell_seen(channel);
 	channel->callbacks.log(channel->data, streams[stream], payload, length);
 	return 0;
 }
@@ -333,7 +389,7 @@ static int deliver(struct channel *channel)
 		if (found <= 0)
 			return found;
 	}
-	while (!channel->paused && channel->in_length - at >= sizeof(struct frame_header)) {
+	while (channel->in_length - at >= sizeof(struct frame_header)) {
 		struct frame_header header;
 		size_t length;
 
@@ -362,8 +418,6 @@ static int fill(struct channel *channel)
 	struct error err;
 	ssize_t n;
 
-	if (channel->in_length == IN_MAX) /* reading was paused with a whole frame in hand */
-		return deliver(channel);
 	n = read(channel->fd, channel->in + channel->in_length, IN_MAX - channel->in_length);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
@@ -405,19 +459,8 @@ static void on_io(struct watch *watch, unsigned events, void *data)
 	enter(channel);
 	if (events & LOOP_WRITE)
 		flush(channel);
-	if (events & LOOP_READ && !channel->paused)
+	if (events & LOOP_READ)
 		fill(channel);
-	leave(channel);
-}
-
-static void on_resume(struct watch *watch, unsigned events, void *data)
-{
-	struct channel *channel = data;
-
-	(void)events;
-	channel->resume = watch_free(watch);
-	enter(channel);
-	deliver(channel);
 	leave(channel);
 }
 
@@ -430,7 +473,7 @@ static void on_keeper(struct watch *watch, unsigned events, void *data)
 
 	(void)events;
 	enter(channel);
-	if (channel->has_spoken || channel->paused) {
+	if (channel->has_spoken) {
 		channel->has_spoken = false;
 		channel->unanswered = 0;
 	} else if (channel->unanswered == PINGS) {
@@ -448,13 +491,14 @@ static void on_keeper(struct watch *watch, unsigned events, void *data)
 
 /* --- the contract --------------------------------------------------------------------------- */
 
-struct channel *channel_new(struct loop *loop, int fd, const struct channel_callbacks *callbacks,
-			    void *data)
+struct channel *channel_new(struct loop *loop, int fd, const struct channel_peer *peer,
+			    const struct channel_callbacks *callbacks, void *data)
 {
 	struct channel *channel = xcalloc(1, sizeof(*channel));
 
 	channel->loop = loop;
 	channel->fd = fd;
+	channel->peer = *peer;
 	channel->callbacks = *callbacks;
 	channel->data = data;
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -479,6 +523,34 @@ struct channel *channel_free(struct channel *channel)
 	if (channel->depth == 0)
 		destroy(channel);
 	return NULL;
+}
+
+unsigned channel_protocol(void)
+{
+	return CHANNEL_VERSION;
+}
+
+bool channel_is_greeted(const struct channel *channel)
+{
+	return channel->greeted;
+}
+
+uint64_t channel_log_seen(const struct channel *channel)
+{
+	return channel->peer.log_seen;
+}
+
+void channel_hand_over(struct channel *channel, const struct channel_callbacks *callbacks,
+		       void *data, struct channel *from)
+{
+	channel->callbacks = *callbacks;
+	channel->data = data;
+	if (!from)
+		return;
+	strbuf_add(channel->greeted ? &channel->out : &channel->waiting, from->waiting.data,
+		   from->waiting.length);
+	update_events(channel);
+	channel_free(from);
 }
 
 void channel_stop(struct channel *channel, int signal, uint64_t grace_ms)
@@ -510,14 +582,4 @@ void channel_watch(struct channel *channel, uint64_t silence_ms)
 	channel->has_spoken = true;
 	if (silence_ms && !channel->dead)
 		channel->keeper = loop_timer(channel->loop, silence_ms / PINGS, on_keeper, channel);
-}
-
-void channel_set_reading(struct channel *channel, bool reading)
-{
-	if (channel->dead || channel->paused == !reading)
-		return;
-	channel->paused = !reading;
-	if (reading && !channel->resume)
-		channel->resume = loop_soon(channel->loop, on_resume, channel);
-	update_events(channel);
 }

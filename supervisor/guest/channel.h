@@ -22,6 +22,17 @@ enum channel_stream {
 	CHANNEL_INIT
 };
 
+enum { CHANNEL_KEY_LENGTH = 32 };
+
+/* What a guest's connections have in common. */
+struct channel_peer {
+	uint8_t key[CHANNEL_KEY_LENGTH]; /* random; in the guest's configuration */
+	uint64_t log_seen;		 /* place up to which its log was taken; 0: unknown */
+};
+
+/* The version that both ends must speak. */
+unsigned channel_protocol(void);
+
 struct channel_hello {
 	uint32_t protocol;     /* version */
 	uint64_t boot_us;      /* guest uptime when the workload was started */
@@ -47,10 +58,21 @@ struct channel_callbacks {
 
 struct channel;
 
-/* Owns fd from here on. */
-struct channel *channel_new(struct loop *loop, int fd, const struct channel_callbacks *callbacks,
-			    void *data);
+/* Owns fd from here on. A guest that has not the peer's key is lost. */
+struct channel *channel_new(struct loop *loop, int fd, const struct channel_peer *peer,
+			    const struct channel_callbacks *callbacks, void *data);
 struct channel *channel_free(struct channel *channel);
+
+/* True since its hello. */
+bool channel_is_greeted(const struct channel *channel);
+
+/* The place up to which the guest's log was handed to `log`, for the next connection's peer. */
+uint64_t channel_log_seen(const struct channel *channel);
+
+/* Speaks to another callee from now on, and says what waits in `from` (may be NULL), which is
+ * freed, for a hello that did not come. */
+void channel_hand_over(struct channel *channel, const struct channel_callbacks *callbacks,
+		       void *data, struct channel *from);
 
 /* Asks stoker-init to end the workload: its stop signal, then SIGKILL after grace_ms, then power
  * off. `signal` 0 = the image's. */
@@ -62,8 +84,5 @@ void channel_hosts(struct channel *channel, const char *lines);
 /* From now on, a guest that says nothing for this long, though it is asked to, is lost. 0: no
  * longer. A VMM may live on when its guest has halted, and nothing else tells. */
 void channel_watch(struct channel *channel, uint64_t silence_ms);
-
-/* False pauses reading: the guest's writes then wait. */
-void channel_set_reading(struct channel *channel, bool reading);
 
 #endif

@@ -215,6 +215,9 @@ static int build_config(const struct guest_config *config, struct strbuf *out, s
 {
 	const struct spec *spec = config->spec;
 
+	/* First: whatever is wrong with the rest can then be told. */
+	if (config->channel_key)
+		config_add(out, CONFIG_CHANNEL_KEY, config->channel_key, CHANNEL_KEY_SIZE);
 	if (spec->has_entrypoint)
 		config_add(out, CONFIG_HAS_ENTRYPOINT, NULL, 0);
 	config_add_list(out, CONFIG_ENTRYPOINT, &spec->entrypoint);

@@ -25,7 +25,9 @@ struct guest_config {
 	const struct spec *spec;
 	const char *gateway4, *gateway6; /* NULL: none */
 	const void *gateway_mac;	 /* 6 bytes, for both gateways; NULL: none */
-	const struct strv *disks;	 /* names in the VMM's order; NULL: it sets serials */
+	const uint8_t
+		*channel_key; /* CHANNEL_KEY_SIZE bytes; NULL: none, and the host hears nothing */
+	const struct strv *disks; /* names in the VMM's order; NULL: it sets serials */
 	const char *hosts; /* lines for /etc/hosts beyond the guest's own name and extra_hosts */
 	const void *image_record; /* opaque: written by stoker-image, read by stoker-init */
 	size_t image_record_length;

@@ -93,6 +93,7 @@ static struct instance *from_record(const struct instance_context *context, uint
 	instance->image = take_ptr(record->image);
 	instance->restarts = record->restarts;
 	instance->backoff = record->backoff;
+	instance->peer = record->peer;
 	instance->reason = record->reason;
 	instance->exit_code = record->exit_code;
 	instance->exit_signal = record->exit_signal;

@@ -68,6 +68,7 @@ static void on_hello(void *data, const struct channel_hello *hello)
 	struct instance *instance = data;
 
 	(void)hello;
+	instance_drop_callers(instance);
 	instance->has_hello = true;
 	instance_event(instance, EVENT_GUEST_READY);
 }
@@ -99,7 +100,10 @@ static void on_lost(void *data, const struct error *why)
 {
 	struct instance *instance = data;
 
+	instance->peer.log_seen = channel_log_seen(instance->channel);
 	instance->channel = channel_free(instance->channel);
+	if (instance_take_caller(instance))
+		return;
 	if (instance->has_gone) {
 		finish(instance);
 		return;
@@ -110,7 +114,7 @@ static void on_lost(void *data, const struct error *why)
 	instance_event(instance, EVENT_CHANNEL_LOST);
 }
 
-static const struct channel_callbacks channel_callbacks = {
+const struct channel_callbacks instance_channel_callbacks = {
 	.hello = on_hello,
 	.log = on_log,
 	.exited = on_report,
@@ -123,13 +127,14 @@ static void on_channel(void *data, int fd)
 {
 	struct instance *instance = data;
 
-	/* stoker-init comes again only when its connection is gone. Over vsock, any process of the
-	 * guest's can come. */
-	if (instance->channel) {
+	/* stoker-init comes again only when its connection is gone. */
+	if (!instance->channel)
+		instance->channel = channel_new(instance->context->loop, fd, &instance->peer,
+						&instance_channel_callbacks, instance);
+	else if (channel_is_greeted(instance->channel))
 		close(fd);
-		return;
-	}
-	instance->channel = channel_new(instance->context->loop, fd, &channel_callbacks, instance);
+	else
+		instance_add_caller(instance, fd);
 }
 
 static void blame_report(struct instance *instance)
@@ -263,6 +268,10 @@ struct instance *instance_free(struct instance *instance)
 	instance_disarm(instance);
 	if (instance->image_request)
 		image_request_cancel(instance->image_request);
+	/* So that the next daemon asks for what this one has not logged, and no more. */
+	if (instance->vmm && instance->channel && channel_is_greeted(instance->channel))
+		record_rewrite(instance);
+	instance_drop_callers(instance);
 	channel_free(instance->channel);
 	if (instance->vmm)
 		instance->driver->free(instance->vmm);

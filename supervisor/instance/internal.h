@@ -30,7 +30,10 @@ struct instance {
 	const struct vmm_driver *driver;     /* of `vmm` */
 	char vmm_why[VMM_WHY_MAX];	     /* why that one */
 	struct vmm *vmm;		     /* owned */
+	struct channel_peer peer;	     /* of all its connections */
 	struct channel *channel;	     /* owned */
+	struct caller *callers;		     /* owned list; caller.c */
+	bool has_warned;		     /* of a caller without the key */
 	struct logfile *log;		     /* owned */
 	bool has_tap;
 	bool was_adopted; /* its start is not ours: boot_ms means nothing */
@@ -75,6 +78,17 @@ uid_t instance_uid(const struct settings *settings, uint32_t slot);
 /* What the spec lets the VM take of its host, for its driver. */
 struct vmm_limits instance_limits(const struct spec *spec);
 
+/* --- caller.c: connections that are not the guest's yet --- */
+
+/* Another connection, while the first has not said hello. */
+void instance_add_caller(struct instance *instance, int fd);
+
+/* The first of them becomes the channel; false when there is none. */
+bool instance_take_caller(struct instance *instance);
+void instance_drop_callers(struct instance *instance);
+
+extern const struct channel_callbacks instance_channel_callbacks;
+
 /* --- prepare.c: from an image to a running VMM --- */
 
 int instance_prepare(struct instance *instance, struct error *err);
@@ -116,6 +130,7 @@ struct record {
 	uint64_t start_time;
 	char driver[16];
 	char vmm_why[VMM_WHY_MAX];
+	struct channel_peer peer;
 	enum reason reason; /* of the last end */
 	int exit_code, exit_signal;
 	char message[256];

@@ -181,6 +181,7 @@ static int add_config(const struct instance *instance, struct strbuf *out, struc
 		.gateway4 = has_family(spec, 4) ? NET_GATEWAY4 : NULL,
 		.gateway6 = has_family(spec, 6) ? NET_GATEWAY6 : NULL,
 		.gateway_mac = NET_GATEWAY_MAC,
+		.channel_key = instance->peer.key,
 		.hosts = hosts,
 	};
 
@@ -312,6 +313,16 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 				       &instance_vmm_callbacks, instance, &instance->vmm, err);
 }
 
+static int make_key(struct instance *instance, struct error *err)
+{
+	uint8_t *key = instance->peer.key;
+
+	instance->peer.log_seen = 0;
+	if (getrandom(key, sizeof(instance->peer.key), 0) != sizeof(instance->peer.key))
+		return error_errno(err, errno, "getrandom");
+	return 0;
+}
+
 static int prepare_parts(struct instance *instance, struct parts *parts, struct error *err)
 {
 	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
@@ -323,7 +334,7 @@ static int prepare_parts(struct instance *instance, struct parts *parts, struct 
 	    vmm_choose(instance->spec->vmm, context->settings, &instance->driver, instance->vmm_why,
 		       err) < 0 ||
 	    boot_find(context->boot, instance->spec->kernel, &files, err) < 0 ||
-	    make_run_dir(run_dir, parts, err) < 0 ||
+	    make_run_dir(run_dir, parts, err) < 0 || make_key(instance, err) < 0 ||
 	    open_read(files.kernel_path, &parts->kernel, err) < 0 ||
 	    open_read(instance->image->squashfs_path, &parts->base, err) < 0 ||
 	    make_initrd(instance, files.initramfs_path, parts, err) < 0 ||
@@ -384,6 +395,7 @@ void instance_clear_run(struct instance *instance)
 	char name[16];
 
 	instance_disarm(instance);
+	instance_drop_callers(instance);
 	instance->channel = channel_free(instance->channel);
 	if (instance->vmm)
 		instance->vmm = instance->driver->free(instance->vmm);
@@ -395,7 +407,7 @@ void instance_clear_run(struct instance *instance)
 	if (fs_remove_tree(run_dir, &err) < 0)
 		log_error("%s: %s", instance->spec->name, err.text);
 	instance->has_report = instance->has_gone = instance->was_adopted = false;
-	instance->has_hello = false;
+	instance->has_hello = instance->has_warned = false;
 	instance->doom = REASON_NONE;
 	instance->running_ms = instance->started_ms = instance->boot_ms = 0;
 }

@@ -53,6 +53,19 @@ static void add_process(json_t *object, const struct instance *instance)
 	    json_integer((json_int_t)instance->driver->start_time(instance->vmm)));
 }
 
+static void add_peer(json_t *object, const struct instance *instance)
+{
+	uint64_t seen = instance->channel ? channel_log_seen(instance->channel)
+					  : instance->peer.log_seen;
+	_cleanup_strbuf_ struct strbuf key = { 0 };
+
+	for (size_t i = 0; i < sizeof(instance->peer.key); i++)
+		strbuf_printf(&key, "%02x", instance->peer.key[i]);
+	set(object, "channel", json_integer(channel_protocol()));
+	set(object, "channel_key", json_string(strbuf_text(&key)));
+	set(object, "log_seen", json_integer((json_int_t)seen));
+}
+
 int record_write(const struct instance *instance, struct error *err)
 {
 	_cleanup_free_ char *run_dir = instance_run_dir(instance->context, instance->slot);
@@ -67,8 +80,10 @@ int record_write(const struct instance *instance, struct error *err)
 	set(object, "exit_code", json_integer(instance->exit_code));
 	set(object, "exit_signal", json_integer(instance->exit_signal));
 	set(object, "message", json_string(instance->message));
-	if (instance->vmm)
+	if (instance->vmm) {
 		add_process(object, instance);
+		add_peer(object, instance);
+	}
 	set(object, "restarts", json_integer(instance->restarts));
 	set(object, "failures", json_integer(instance->backoff.failures));
 	set(object, "delay_ms", json_integer((json_int_t)instance->backoff.delay_ms));
@@ -117,6 +132,28 @@ static int read_process(const json_t *object, struct record *ret, struct error *
 	return 0;
 }
 
+static int read_peer(const json_t *object, struct channel_peer *ret, struct error *err)
+{
+	/* Records told no version before there was a third. */
+	uint64_t protocol = json_u64_or(object, "channel", 2);
+	const char *key;
+
+	if (protocol != channel_protocol())
+		return error_set(err,
+				 "its guest speaks channel protocol %u, not %u: it was started by "
+				 "another version of stokerd",
+				 (unsigned)protocol, channel_protocol());
+	if (json_get_string(object, "channel_key", &key, err) < 0)
+		return -1;
+	if (strlen(key) != 2 * sizeof(ret->key))
+		return error_set(err, "'channel_key' is none");
+	for (size_t i = 0; i < sizeof(ret->key); i++)
+		if (sscanf(key + 2 * i, "%2hhx", &ret->key[i]) != 1)
+			return error_set(err, "'channel_key' is none");
+	ret->log_seen = json_u64_or(object, "log_seen", 0);
+	return 0;
+}
+
 bool record_has_process(const struct record *record)
 {
 	return record->phase == PHASE_RUNNING || record->phase == PHASE_PAUSED;
@@ -155,7 +192,8 @@ static void read_ending(const json_t *object, struct record *ret)
 static int read_members(const json_t *object, struct record *ret, struct error *err)
 {
 	if (read_phase(object, &ret->phase, err) < 0 ||
-	    (record_has_process(ret) && read_process(object, ret, err) < 0) ||
+	    (record_has_process(ret) &&
+	     (read_process(object, ret, err) < 0 || read_peer(object, &ret->peer, err) < 0)) ||
 	    spec_from_json(json_object_get(object, "spec"), &ret->spec, err) < 0 ||
 	    read_image(json_object_get(object, "image"), &ret->image, err) < 0)
 		return -1;

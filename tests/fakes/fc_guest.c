@@ -324,6 +324,7 @@ void guest_start(struct guest *guest, struct machine *machine, int epoll, uint64
 		report(guest, EXIT_INIT_ERROR, 0, err.text);
 	else
 		read_words(guest);
+	channel_set_key(&guest->channel, guest->initrd.config.channel_key);
 	guest->due_ms = guest->started_ms + BOOT_MS;
 }
 

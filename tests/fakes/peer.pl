@@ -19,7 +19,8 @@ my %want = map { /^(\w+)(?:=(.*))?$/ ? ($1, $2 // 1) : () } @words;
 my $magic = "\xf5stoker\0channel\xfa";
 my @streams = qw(stdout stderr kernel syslog init);
 my @kinds = ('?', 'code', 'signal', 'oom', 'init-error');
-my ($greet, $stop, $exit_seen, $hello, $log, $exit) = (1, 2, 4, 64, 65, 66);
+my ($greet, $stop, $exit_seen, $log_seen, $hello, $log, $exit) = (1, 2, 4, 6, 64, 65, 66);
+my $place;
 
 $| = 1;
 $SIG{PIPE} = 'IGNORE';
@@ -43,13 +44,16 @@ sub nonsense { print "nonsense\n"; exit 0 if $nonsense++; return 0 }
 sub take {
 	my ($c, $type, $stream, $body) = @_;
 	if ($type == $hello) {
-		my ($their_magic, $nonce, $version, $running, $boot) = unpack 'a16 a8 V V Q<', $body;
+		my ($their_magic, $nonce, $version, $running, $boot, $at) = unpack 'a16 a8 V V Q< Q<', $body;
+		$place = $at;
 		print 'hello: ', ($their_magic eq $magic && $nonce eq 'nonce-01' ? '' : 'not ours, '),
 			"version $version, ", ($running ? 'running' : 'not running'), ', boot ',
 			($boot ? 'told' : 'not told'), "\n";
 		return 0 if delete $want{leave};
 	} elsif ($type == $log) {
 		say_log($stream, $body);
+		$place += 8 + length $body;
+		syswrite $c, frame($log_seen, pack('Q<', $place));
 		if (defined(my $order = delete $want{stop})) {
 			my ($signal, $grace) = split /:/, $order;
 			syswrite $c, frame($stop, pack('V V Q<', $signal, 0, $grace));
@@ -67,7 +71,7 @@ sub take {
 sub serve {
 	my ($c) = @_;
 	my $bytes = '';
-	syswrite $c, frame($greet, $magic . 'nonce-01' . pack('V', 1));
+	syswrite $c, frame($greet, $magic . 'nonce-01' . pack('V Q<', 3, 0));
 	while (sysread $c, $bytes, 65536, length $bytes) {
 		while (length $bytes >= 8) {
 			my ($length, $type, $stream) = unpack 'V v v', $bytes;

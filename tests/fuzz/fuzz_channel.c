@@ -17,7 +17,7 @@
 #include "guest/channel.h"
 #include "loop/loop.h"
 
-enum { ACT_NEVER, FREE_AT_HELLO, FREE_AT_LOG, FREE_AT_EXIT, PAUSE_AT_LOG, ASK_AT_LOG, ACTS };
+enum { ACT_NEVER, FREE_AT_HELLO, FREE_AT_LOG, FREE_AT_EXIT, ASK_AT_LOG, ACTS };
 
 enum { ROUNDS_MAX = 8192 }; /* what is longer is cut off */
 
@@ -33,6 +33,8 @@ struct scene {
 	unsigned rounds;
 };
 
+static const struct channel_peer peer = { .key = "of the guest that is meant" };
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 static void require(int fact)
@@ -46,9 +48,7 @@ static void act(struct scene *scene, unsigned now)
 	require(scene->channel && !scene->losses);
 	if (scene->act != now)
 		return;
-	if (now == PAUSE_AT_LOG) {
-		channel_set_reading(scene->channel, false);
-	} else if (now == ASK_AT_LOG) {
+	if (now == ASK_AT_LOG) {
 		channel_stop(scene->channel, 15, 1000);
 		channel_hosts(scene->channel, "10.20.0.10 web\n");
 	} else {
@@ -72,7 +72,7 @@ static void on_log(void *data, enum channel_stream stream, const void *bytes, si
 	require(scene->hellos && stream <= CHANNEL_INIT && length && length <= FRAME_PAYLOAD_MAX);
 	sink = ((const uint8_t *)bytes)[0] ^ ((const uint8_t *)bytes)[length - 1];
 	(void)sink;
-	act(scene, scene->act >= PAUSE_AT_LOG ? scene->act : FREE_AT_LOG);
+	act(scene, scene->act == ASK_AT_LOG ? ASK_AT_LOG : FREE_AT_LOG);
 }
 
 static void on_exited(void *data, const struct channel_exit *report)
@@ -96,7 +96,7 @@ static void on_lost(void *data, const struct error *why)
 	scene->channel = channel_free(scene->channel);
 }
 
-/* Sends the next piece, or the end; a paused channel goes on. */
+/* Sends the next piece, or the end. */
 static void on_tick(struct watch *watch, unsigned events, void *data)
 {
 	struct scene *scene = data;
@@ -120,7 +120,6 @@ static void on_tick(struct watch *watch, unsigned events, void *data)
 	}
 	while (recv(scene->guest_fd, heard, sizeof(heard), MSG_DONTWAIT) > 0)
 		;
-	channel_set_reading(scene->channel, true);
 	watch_rearm(watch, 0);
 }
 
@@ -138,6 +137,7 @@ static void answer(struct scene *scene)
 		.hello = { .version = htole32(CHANNEL_VERSION), .running = htole32(1) },
 	};
 
+	memcpy(reply.hello.key, peer.key, sizeof(reply.hello.key));
 	require(recv(scene->guest_fd, &greeting, sizeof(greeting), 0) == sizeof(greeting));
 	memcpy(reply.hello.magic, greeting.greet.magic, sizeof(reply.hello.magic));
 	memcpy(reply.hello.nonce, greeting.greet.nonce, sizeof(reply.hello.nonce));
@@ -170,7 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	scene.cut = cuts[bytes[0] >> 4 & 7];
 	scene.bytes = bytes + 1;
 	scene.left = length - 1;
-	scene.channel = channel_new(scene.loop, ends[0], &callbacks, &scene);
+	scene.channel = channel_new(scene.loop, ends[0], &peer, &callbacks, &scene);
 	if (bytes[0] & 1) {
 		struct watch *heard = loop_io(scene.loop, ends[1], LOOP_READ, on_greeted, &scene);
 

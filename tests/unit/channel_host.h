@@ -23,7 +23,11 @@
 
 enum {
 	PATIENCE_MS = 20000, /* of a test that is about to fail */
+	LOG_PLACE = 1000,    /* where the guest's log goes on */
 };
+
+static const struct channel_peer test_peer = { .key = "thirty-one letters, and the NUL.",
+					       .log_seen = 77 };
 
 enum told { TOLD_NOTHING, TOLD_HELLO, TOLD_LOG, TOLD_EXIT, TOLD_LOST };
 
@@ -37,8 +41,8 @@ struct host {
 	enum channel_stream stream; /* of the last log */
 	struct strbuf logged;
 	struct error why;
-	enum told free_at, pause_at; /* what the callee does in this callback */
-	bool keep;		     /* on_lost does not free the channel */
+	enum told free_at; /* what the callee does in this callback */
+	bool keep;	   /* on_lost does not free the channel */
 
 	uint8_t nonce[8];
 	struct strbuf to_send;
@@ -49,8 +53,6 @@ struct host {
 
 static inline void told(struct host *host, enum told what)
 {
-	if (host->pause_at == what)
-		channel_set_reading(host->channel, false);
 	if (host->free_at == what || (what == TOLD_LOST && !host->keep))
 		host->channel = channel_free(host->channel);
 	if (what != TOLD_LOG)
@@ -128,7 +130,7 @@ static inline void open_host(struct host *host)
 	assert_non_null(host->loop);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	host->guest_fd = ends[1];
-	host->channel = channel_new(host->loop, ends[0], &host_callbacks, host);
+	host->channel = channel_new(host->loop, ends[0], &test_peer, &host_callbacks, host);
 }
 
 static inline void close_host(struct host *host)
@@ -235,12 +237,13 @@ static inline void guest_takes_greeting(struct host *host)
 	struct frame_greet greet;
 
 	guest_takes(host, &header, sizeof(header));
-	assert_int_equal(le32toh(header.length), 28);
+	assert_int_equal(le32toh(header.length), 36);
 	assert_int_equal(le16toh(header.type), FRAME_GREET);
 	assert_int_equal(header.stream, 0);
 	guest_takes(host, &greet, sizeof(greet));
 	assert_memory_equal(greet.magic, "\xf5stoker\0channel\xfa", 16);
 	assert_int_equal(le32toh(greet.version), CHANNEL_VERSION);
+	assert_int_equal(le64toh(greet.log_seen), 77);
 	memcpy(host->nonce, greet.nonce, sizeof(host->nonce));
 }
 
@@ -248,10 +251,12 @@ static inline struct frame_hello make_hello(const struct host *host)
 {
 	struct frame_hello hello = { .version = htole32(CHANNEL_VERSION),
 				     .running = htole32(1),
-				     .boot_us = htole64(1234567890123) };
+				     .boot_us = htole64(1234567890123),
+				     .log_place = htole64(LOG_PLACE) };
 
 	memcpy(hello.magic, CHANNEL_MAGIC, sizeof(hello.magic));
 	memcpy(hello.nonce, host->nonce, sizeof(hello.nonce));
+	memcpy(hello.key, test_peer.key, sizeof(hello.key));
 	return hello;
 }
 

@@ -52,7 +52,7 @@ static void another_version_is_refused(void **state)
 	hello = make_hello(&host);
 	hello.version = htole32(0xfffffffe);
 	guest_sends_frame(&host, FRAME_HELLO, 0, &hello, sizeof(hello));
-	lost_because(&host, "guest speaks channel protocol 4294967294, not 2 (restart the VM)");
+	lost_because(&host, "guest speaks channel protocol 4294967294, not 3 (restart the VM)");
 	assert_int_equal(host.hellos, 0);
 	close_host(&host);
 }
@@ -75,8 +75,8 @@ static void a_stream_may_begin_in_the_middle_of_a_frame(void **state)
 	guest_logs(&host, STREAM_STDOUT, "of an earlier connection\n");
 	guest_sends_frame(&host, FRAME_HELLO, 0, &foreign, sizeof(foreign));
 	guest_sends_frame(&host, FRAME_HELLO, 0, &hello, 20);
-	for (size_t i = 0; i < 40; i++) {
-		struct frame_header header = { htole32(40), htole16(FRAME_HELLO), 0 };
+	for (size_t i = 0; i < sizeof(hello); i++) {
+		struct frame_header header = { htole32(sizeof(hello)), htole16(FRAME_HELLO), 0 };
 
 		if (i == 0)
 			guest_sends_bytes(&host, &header, sizeof(header));
@@ -110,6 +110,26 @@ static void another_nonce_is_no_answer(void **state)
 	lost_because(&host, "the guest's end of the channel was closed");
 	assert_int_equal(host.hellos + host.logs + host.exits, 0);
 	close_host(&host);
+}
+
+/* Each of its bytes counts. */
+static void another_key_is_refused(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < CHANNEL_KEY_SIZE; i++) {
+		struct frame_hello hello;
+		struct host host;
+
+		open_host(&host);
+		guest_takes_greeting(&host);
+		hello = make_hello(&host);
+		hello.key[i] ^= 1;
+		guest_sends_frame(&host, FRAME_HELLO, 0, &hello, sizeof(hello));
+		guest_logs(&host, STREAM_STDOUT, "believe me\n");
+		lost_because(&host, "whoever speaks for the guest has not its key");
+		assert_int_equal(host.hellos + host.logs, 0);
+		close_host(&host);
+	}
 }
 
 static void an_endless_prelude_is_cut(void **state)
@@ -161,9 +181,9 @@ static void hostile_frames_end_the_channel(void **state)
 		  "guest sent a frame of 4294967295 bytes (at most 65536)" },
 		{ 0, 0, 0, 0, "guest sent a frame of unknown type 0" },
 		{ 4, 99, 0, 4, "guest sent a frame of unknown type 99" },
-		{ 28, FRAME_GREET, 0, 28, "guest sent a frame of unknown type 1" },
+		{ 36, FRAME_GREET, 0, 36, "guest sent a frame of unknown type 1" },
 		{ 0, UINT16_MAX, 0, 0, "guest sent a frame of unknown type 65535" },
-		{ 40, FRAME_HELLO, 0, 40, "guest sent a hello out of place" },
+		{ 80, FRAME_HELLO, 0, 80, "guest sent a hello out of place" },
 		{ 3, FRAME_HELLO, 0, 3, "guest sent a hello out of place" },
 		{ 1, FRAME_LOG, STREAM_COUNT, 1,
 		  "guest sent a log frame of stream 5 with 1 bytes" },
@@ -369,6 +389,7 @@ int main(void)
 		cmocka_unit_test(another_version_is_refused),
 		cmocka_unit_test(a_stream_may_begin_in_the_middle_of_a_frame),
 		cmocka_unit_test(another_nonce_is_no_answer),
+		cmocka_unit_test(another_key_is_refused),
 		cmocka_unit_test(an_endless_prelude_is_cut),
 		cmocka_unit_test(each_stream_is_told_apart),
 		cmocka_unit_test(hostile_frames_end_the_channel),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's end of the channel, what is asked of it: the bytes that the guest gets, pausing, and
+/* The host's end of the channel, what is asked of it: the bytes that the guest gets, and
  * being freed from each of its own callbacks. */
 #include "channel_host.h"
 
@@ -15,6 +15,13 @@ static void takes_stop(struct host *host, uint32_t signal, uint64_t grace_ms)
 static void takes_hosts(struct host *host, const char *lines)
 {
 	guest_takes_frame(host, FRAME_HOSTS, lines, strlen(lines));
+}
+
+static void takes_seen(struct host *host, uint64_t place)
+{
+	struct frame_log_seen seen = { htole64(place) };
+
+	guest_takes_frame(host, FRAME_LOG_SEEN, &seen, sizeof(seen));
 }
 
 /* --- the guest's end ------------------------------------------------------------------------ */
@@ -131,8 +138,6 @@ static void a_lost_channel_ignores_what_is_asked(void **state)
 	assert_non_null(host.channel);
 	channel_stop(host.channel, 15, 1);
 	channel_hosts(host.channel, "10.20.0.10 web\n");
-	channel_set_reading(host.channel, false);
-	channel_set_reading(host.channel, true);
 	run_for(&host, 20);
 	assert_int_equal(recv(host.guest_fd, &byte, 1, MSG_DONTWAIT), -1);
 	assert_int_equal(errno, EAGAIN);
@@ -140,6 +145,49 @@ static void a_lost_channel_ignores_what_is_asked(void **state)
 	assert_int_equal(host.logs, 0);
 	host.channel = channel_free(host.channel);
 	assert_true(recv(host.guest_fd, &byte, 1, MSG_DONTWAIT) == 0);
+	close_host(&host);
+}
+
+/* --- the log's places ----------------------------------------------------------------------- */
+
+static void what_was_seen_of_the_log_is_told(void **state)
+{
+	static char much[FRAME_PAYLOAD_MAX / 2];
+	struct host host;
+
+	(void)state;
+	open_host(&host);
+	guest_answers(&host);
+	assert_int_equal(channel_log_seen(host.channel), LOG_PLACE);
+	guest_logs(&host, STREAM_STDOUT, "a line\n");
+	guest_logs(&host, STREAM_STDERR, "another\n");
+	takes_seen(&host, LOG_PLACE + 8 + 7 + 8 + 8); /* after a while, and once for both */
+	guest_sends_frame(&host, FRAME_LOG, STREAM_STDOUT, much, sizeof(much));
+	takes_seen(&host, LOG_PLACE + 31 + 8 + sizeof(much));
+	assert_int_equal(channel_log_seen(host.channel), LOG_PLACE + 31 + 8 + sizeof(much));
+	close_host(&host);
+}
+
+/* One that is deaf to what it is told of its log, and writes on. */
+static void a_guest_that_logs_beyond_its_credit_is_lost(void **state)
+{
+	static char lines[60000], much[FRAME_PAYLOAD_MAX];
+	struct host host;
+
+	(void)state;
+	open_host(&host);
+	guest_answers(&host);
+	memset(lines, 'h', sizeof(lines) - 2);
+	lines[sizeof(lines) - 2] = '\n';
+	for (int i = 0; i < 100; i++) { /* until the socket is full too */
+		channel_hosts(host.channel, lines);
+		run_for(&host, 2);
+	}
+	for (int i = 0; i < 64; i++)
+		guest_sends_frame(&host, FRAME_LOG, STREAM_STDOUT, much, sizeof(much));
+	lost_because(&host, "guest logs faster than it is allowed to (262176 bytes ahead, at most "
+			    "262144)");
+	assert_int_equal(host.logs, 3);
 	close_host(&host);
 }
 
@@ -176,6 +224,7 @@ static void a_guest_that_logs_is_not_asked(void **state)
 	channel_watch(host.channel, 3000);
 	guest_logs(&host, STREAM_STDOUT, "busy");
 	run_for(&host, 1100);
+	takes_seen(&host, LOG_PLACE + 8 + 4);
 	assert_int_equal(recv(host.guest_fd, &header, sizeof(header), MSG_DONTWAIT), -1);
 	assert_int_equal(host.losses, 0);
 	close_host(&host);
@@ -276,44 +325,11 @@ static void freed_before_anything_happened(void **state)
 	close_host(&host);
 }
 
-/* --- pausing -------------------------------------------------------------------------------- */
-
-/* Frames that were read already wait too, and come before the end of the stream. */
-static void a_pause_loses_nothing(void **state)
-{
-	struct host host;
-
-	(void)state;
-	open_host(&host);
-	guest_answers(&host);
-	host.pause_at = TOLD_LOG;
-	guest_logs(&host, STREAM_STDOUT, "one ");
-	guest_logs(&host, STREAM_STDOUT, "two ");
-	guest_logs(&host, STREAM_STDOUT, "three");
-	guest_reports(&host, EXIT_CODE, 3, "");
-	guest_closes(&host);
-	run_for(&host, 50);
-	expect_told(&host, 1, 1, 0, 0);
-	channel_set_reading(host.channel, true);
-	channel_set_reading(host.channel, false);
-	run_for(&host, 50);
-	expect_told(&host, 1, 1, 0, 0);
-	channel_set_reading(host.channel, true);
-	run_until(&host, &host.logs, 2);
-	run_for(&host, 50);
-	expect_told(&host, 1, 2, 0, 0);
-	host.pause_at = TOLD_NOTHING;
-	channel_set_reading(host.channel, true);
-	lost_because(&host, "the guest's end of the channel was closed");
-	expect_told(&host, 1, 3, 1, 1);
-	assert_int_equal(host.report.code, 3);
-	assert_string_equal(strbuf_text(&host.logged), "one two three");
-	close_host(&host);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_seen_of_the_log_is_told),
+		cmocka_unit_test(a_guest_that_logs_beyond_its_credit_is_lost),
 		cmocka_unit_test(a_guest_that_answers_pings_stays),
 		cmocka_unit_test(a_guest_that_logs_is_not_asked),
 		cmocka_unit_test(a_silent_guest_is_lost),
@@ -325,7 +341,6 @@ int main(void)
 		cmocka_unit_test(a_lost_channel_ignores_what_is_asked),
 		cmocka_unit_test(freed_at_each_callback),
 		cmocka_unit_test(freed_before_anything_happened),
-		cmocka_unit_test(a_pause_loses_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

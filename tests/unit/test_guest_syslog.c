@@ -133,11 +133,13 @@ static void test_ring_order(void **state)
 
 		assert_true(ring_put(&ring, STREAM_STDERR, payload, sizeof(payload)));
 		length += HEADER + sizeof(payload);
-		while (ring.used > 30)
+		while (ring.used - ring.sent > 30)
 			sent += take(&ring, out + sent, 7);
+		ring_seen(&ring, sent);
 	}
 	for (size_t n = 1; n;)
 		sent += n = take(&ring, out + sent, 7);
+	ring_seen(&ring, sent);
 	assert_int_equal(sent, length);
 	for (unsigned i = 0; i < 200; i++) {
 		const uint8_t *frame = out + i * (HEADER + 5);
@@ -180,7 +182,7 @@ static void test_ring_drops_whole_frames(void **state)
 	assert_int_equal(take(&ring, out, sizeof(out)), 46); /* up to the wrap */
 	assert_int_equal(out[HEADER], 'b');
 	/* What never fits is dropped by itself, and takes all others with it. */
-	ring_rewind(&ring);
+	ring_rewind(&ring, 0);
 	ring_force(&ring, STREAM_INIT, storage, 60);
 	assert_int_equal(ring.dropped[STREAM_INIT], 60);
 	assert_int_equal(ring.used, 0);
@@ -195,9 +197,55 @@ static void test_ring_rewind(void **state)
 	ring_put(&ring, STREAM_STDOUT, "first", 5);
 	ring_put(&ring, STREAM_STDOUT, "second", 6);
 	take(&ring, out, HEADER + 5 + 3); /* the first, and the start of the second */
-	ring_rewind(&ring);
+	ring_seen(&ring, HEADER + 5 + 3); /* of what was only begun, nothing was seen */
+	assert_int_equal(ring.place, HEADER + 5);
+	ring_rewind(&ring, 0);
 	assert_int_equal(take(&ring, out, sizeof(out)), HEADER + 6);
 	assert_memory_equal(out + HEADER, "second", 6);
+}
+
+/* A host that acknowledges what it cannot have, and one that knows what an earlier one had. */
+static void test_ring_seen(void **state)
+{
+	uint8_t storage[64], out[64];
+	struct ring ring = { .bytes = storage, .capacity = sizeof(storage) };
+
+	(void)state;
+	ring_put(&ring, STREAM_STDOUT, "one", 3);
+	ring_put(&ring, STREAM_STDOUT, "two", 3);
+	ring_put(&ring, STREAM_STDOUT, "three", 5);
+	take(&ring, out, HEADER + 3);
+	ring_seen(&ring, UINT64_MAX);
+	assert_int_equal(ring.place, HEADER + 3);
+	assert_int_equal(ring.sent, 0);
+	ring_seen(&ring, 1); /* an old word changes nothing */
+	assert_int_equal(ring.place, HEADER + 3);
+	take(&ring, out, sizeof(out));
+	ring_rewind(&ring, 2 * (HEADER + 3));
+	assert_int_equal(ring.place, 2 * (HEADER + 3));
+	assert_int_equal(take(&ring, out, sizeof(out)), HEADER + 5);
+	assert_memory_equal(out + HEADER, "three", 5);
+	ring_rewind(&ring, 0);
+	assert_int_equal(take(&ring, out, sizeof(out)), HEADER + 5);
+}
+
+/* More than the window is not sent, whatever waits. */
+static void test_ring_window(void **state)
+{
+	enum { SIZE = 2 * LOG_WINDOW, PAYLOAD = 1024 };
+	static uint8_t storage[SIZE], payload[PAYLOAD];
+	struct ring ring = { .bytes = storage, .capacity = sizeof(storage) };
+	const void *bytes;
+	size_t sent = 0;
+
+	(void)state;
+	while (ring_put(&ring, STREAM_STDOUT, payload, sizeof(payload)))
+		;
+	for (size_t n; (n = ring_peek(&ring, &bytes)) > 0; sent += n)
+		ring_advance(&ring, n);
+	assert_int_equal(sent, LOG_WINDOW);
+	ring_seen(&ring, HEADER + PAYLOAD);
+	assert_int_equal(ring_peek(&ring, &bytes), HEADER + PAYLOAD);
 }
 
 int main(void)
@@ -211,6 +259,8 @@ int main(void)
 		cmocka_unit_test(test_ring_full),
 		cmocka_unit_test(test_ring_drops_whole_frames),
 		cmocka_unit_test(test_ring_rewind),
+		cmocka_unit_test(test_ring_seen),
+		cmocka_unit_test(test_ring_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

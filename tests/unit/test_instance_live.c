@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an instance asks of a VMM while that runs: limits, pause, resume. The driver is a stand-in
  * that writes down what it is told; the instance, its actions and its record are the real ones. */
+#include <endian.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,12 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "guest-init/protocol.h"
 #include "instance/actions.h"
 #include "instance/internal.h"
 
@@ -110,6 +115,13 @@ static void on_changed(void *data, struct instance *instance)
 	f->changes++;
 }
 
+static char *no_hosts(void *data, const char *tenant)
+{
+	(void)data;
+	(void)tenant;
+	return xstrdup("");
+}
+
 static struct spec *make_spec(void)
 {
 	struct spec *spec = spec_new();
@@ -133,9 +145,11 @@ static int setup(void **state)
 	settings_defaults(&f->settings);
 	free(f->settings.run_dir);
 	f->settings.run_dir = xstrdup(f->dir);
-	f->context = (struct instance_context){
-		.loop = loop_new(NULL), .settings = &f->settings, .changed = on_changed, .data = f
-	};
+	f->context = (struct instance_context){ .loop = loop_new(NULL),
+						.settings = &f->settings,
+						.changed = on_changed,
+						.hosts = no_hosts,
+						.data = f };
 	free(f->settings.state_dir);
 	f->settings.state_dir = xasprintf("%s/state", f->dir);
 	f->settings.uid_base = geteuid();
@@ -324,6 +338,158 @@ static void what_was_refused_is_in_the_message(void **state)
 	assert_string_equal(status.message, "");
 }
 
+/* --- who speaks for the guest ------------------------------------------------------------------
+ */
+
+/* The guest's end of one connection. */
+static int call(struct fixture *f)
+{
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	instance_vmm_callbacks.channel(f->instance, ends[0]);
+	return ends[1];
+}
+
+static void stop_loop(struct watch *watch, unsigned events, void *data)
+{
+	(void)watch;
+	(void)events;
+	loop_stop(data);
+}
+
+static void run_for(struct fixture *f, uint64_t time_ms)
+{
+	struct watch *watch = loop_timer(f->context.loop, time_ms, stop_loop, f->context.loop);
+
+	loop_run(f->context.loop);
+	watch_free(watch);
+}
+
+static struct frame_greet take_greeting(struct fixture *f, int fd)
+{
+	struct {
+		struct frame_header header;
+		struct frame_greet greet;
+	} __attribute__((packed)) got;
+	ssize_t n = -1;
+
+	for (int tries = 0; n < 0 && tries < 4000; tries++) {
+		run_for(f, 5);
+		n = recv(fd, &got, sizeof(got), MSG_DONTWAIT);
+	}
+	assert_int_equal(n, sizeof(got));
+	return got.greet;
+}
+
+static void answer(struct fixture *f, int fd, const uint8_t key[CHANNEL_KEY_SIZE])
+{
+	struct frame_greet greet = take_greeting(f, fd);
+	struct {
+		struct frame_header header;
+		struct frame_hello hello;
+	} __attribute__((packed)) reply = {
+		.header = { htole32(sizeof(struct frame_hello)), htole16(FRAME_HELLO), 0 },
+		.hello = { .version = htole32(CHANNEL_VERSION),
+			   .running = htole32(1),
+			   .log_place = htole64(4096) },
+	};
+
+	memcpy(reply.hello.magic, greet.magic, sizeof(greet.magic));
+	memcpy(reply.hello.nonce, greet.nonce, sizeof(greet.nonce));
+	memcpy(reply.hello.key, key, CHANNEL_KEY_SIZE);
+	assert_int_equal(send(fd, &reply, sizeof(reply), MSG_NOSIGNAL), sizeof(reply));
+}
+
+static void closed_by_the_host(struct fixture *f, int fd)
+{
+	ssize_t n = -1;
+	char bytes[256];
+
+	for (int tries = 0; n != 0 && tries < 4000; tries++) {
+		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n < 0 && errno == ECONNRESET)
+			n = 0;
+		run_for(f, 5);
+	}
+	assert_int_equal(n, 0);
+	close(fd);
+}
+
+/* Processes of the guest's connect first, in stoker-init's place: one says nothing, one guesses. */
+static void whoever_has_the_key_is_the_guest(void **state)
+{
+	static const uint8_t guess[CHANNEL_KEY_SIZE] = "guess";
+	struct fixture *f = *state;
+	_cleanup_free_ char *run_dir = instance_run_dir(&f->context, 7);
+	struct record record;
+	int silent, guessing, init, late;
+
+	memset(f->instance->peer.key, 'k', sizeof(f->instance->peer.key));
+	silent = call(f);
+	guessing = call(f);
+	init = call(f);
+	answer(f, guessing, guess);
+	closed_by_the_host(f, guessing);
+	assert_false(f->instance->has_hello);
+	answer(f, init, f->instance->peer.key);
+	closed_by_the_host(f, silent);
+	assert_true(f->instance->has_hello);
+	assert_null(f->instance->callers);
+	late = call(f); /* nobody takes it over from now on */
+	closed_by_the_host(f, late);
+	/* The next daemon knows the key, and what of the log is here. */
+	record_rewrite(f->instance);
+	assert_int_equal(record_read(run_dir, &record, NULL), 0);
+	assert_memory_equal(record.peer.key, f->instance->peer.key, CHANNEL_KEY_SIZE);
+	assert_int_equal(record.peer.log_seen, 4096);
+	record_reset(&record);
+	close(init);
+}
+
+/* Any number of them: no more than a few are kept, and the newest is heard. */
+static void many_callers_are_few(void **state)
+{
+	struct fixture *f = *state;
+	int fds[40], init;
+
+	memset(f->instance->peer.key, 'k', sizeof(f->instance->peer.key));
+	for (int i = 0; i < 40; i++)
+		fds[i] = call(f);
+	init = call(f);
+	for (int i = 1; i < 33; i++) /* all but the channel and the newest of the callers */
+		closed_by_the_host(f, fds[i]);
+	answer(f, init, f->instance->peer.key);
+	for (int i = 33; i < 40; i++)
+		closed_by_the_host(f, fds[i]);
+	closed_by_the_host(f, fds[0]);
+	assert_true(f->instance->has_hello);
+	close(init);
+}
+
+/* A guest of before the key cannot be heard, and the record says why. */
+static void a_record_of_another_protocol_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *run_dir = instance_run_dir(&f->context, 7);
+	_cleanup_free_ char *path = xasprintf("%s/record.json", run_dir);
+	_cleanup_strbuf_ struct strbuf text = { 0 };
+	struct record record;
+	struct error err;
+	char *at;
+
+	record_rewrite(f->instance);
+	assert_int_equal(fs_read(path, 1 << 20, &text, NULL), 0);
+	at = strstr(text.data, "\"channel\":3");
+	assert_non_null(at);
+	at[strlen("\"channel\":")] = '2';
+	assert_int_equal(fs_write_atomic(path, text.data, text.length, 0600, NULL), 0);
+	assert_int_equal(record_read(run_dir, &record, &err), -1);
+	assert_non_null(strstr(err.text,
+			       "its guest speaks channel protocol 2, not 3: it was started "
+			       "by another version of stokerd"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -336,6 +502,9 @@ int main(void)
 		TEST(a_paused_vm_whose_channel_is_lost_lives),
 		TEST(a_refused_pause_is_none),
 		TEST(what_was_refused_is_in_the_message),
+		TEST(whoever_has_the_key_is_the_guest),
+		TEST(many_callers_are_few),
+		TEST(a_record_of_another_protocol_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("instance live", tests, NULL, NULL);
