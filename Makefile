@@ -111,7 +111,7 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 
-# --- the guard: BPF object, then its skeleton for net/guard.c -------------------------------------
+# --- the guard: BPF object, then its skeleton for net/guard*.c -----------------------------------
 
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 
@@ -125,7 +125,8 @@ $(BUILD)/guard.skel.h: $(BUILD)/bpf/guard.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)PATH=$$PATH:/usr/sbin bpftool gen skeleton $< name guard_bpf > $@
 
-$(BUILD)/supervisor/net/guard.o: $(BUILD)/guard.skel.h
+$(BUILD)/supervisor/net/guard.o $(BUILD)/supervisor/net/guard_maps.o \
+	$(BUILD)/supervisor/net/guard_attach.o: $(BUILD)/guard.skel.h
 
 # --- stoker-init: static, small, the only program that runs inside a guest -------------------------
 

@@ -44,6 +44,7 @@
  *   rate        of what is accepted or answered (rate.bpf.h)                                rate
  *
  * To the guest: the device has an entry; ARP, or IP whose source is not another tenant's; rate.
+ * Every frame is counted, and of those that are dropped a few are told in `events`.
  */
 #include "parse.bpf.h"
 
@@ -87,6 +88,11 @@ struct {
 	__type(key, struct guard_ip6);
 	__type(value, struct guard_owner);
 } owners6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, GUARD_EVENTS_BYTES);
+} events SEC(".maps");
 
 /* Linux 6.2 and later have the kfunc; before, the same fields are read by address. Set before the
  * program is loaded, so that the verifier removes the other way. */
@@ -310,17 +316,48 @@ static __always_inline enum guard_reason judge(struct __sk_buff *ctx, const stru
 	}
 }
 
-static __always_inline void count(__u32 slot, enum guard_reason reason, __u32 bytes)
+static __always_inline void tell(struct __sk_buff *ctx, __u32 slot, enum guard_reason reason,
+				 enum guard_direction direction)
+{
+	struct guard_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	__u64 bytes = ctx->len < GUARD_HEAD_MAX ? ctx->len : GUARD_HEAD_MAX;
+
+	if (!event)
+		return;
+	event->time_ns = bpf_ktime_get_ns();
+	event->slot = slot;
+	event->frame_bytes = ctx->len;
+	event->reason = (__u8)reason;
+	event->direction = (__u8)direction;
+	event->head_bytes = (__u8)bytes;
+	/* The verifier must see both bounds, each of the very register that is passed; older ones
+	 * do not learn from a comparison with 0. */
+	asm volatile("" : "+r"(bytes));
+	if (bytes < ETH_HLEN || bpf_skb_load_bytes(ctx, 0, event->head, bytes))
+		event->head_bytes = 0;
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline void count(struct __sk_buff *ctx, __u32 slot, enum guard_reason reason,
+				  enum guard_direction direction)
 {
 	struct guard_counts *counted = bpf_map_lookup_elem(&counts, &slot);
+	__u64 now;
 
 	if (!counted || (__u32)reason >= GUARD_REASONS_MAX)
 		return;
 	counted->packets[reason]++;
 	if (reason == GUARD_ACCEPT)
-		counted->bytes += bytes;
+		counted->bytes += ctx->len;
 	else if (reason == GUARD_DELIVERED)
-		counted->delivered_bytes += bytes;
+		counted->delivered_bytes += ctx->len;
+	if (reason <= GUARD_DELIVERED)
+		return;
+	now = bpf_jiffies64();
+	if (counted->packets[reason] > 1 && now - counted->event_jiffies < GUARD_EVENT_JIFFIES)
+		return;
+	counted->event_jiffies = now;
+	tell(ctx, slot, reason, direction);
 }
 
 /* An accepted frame is addressed to the gateway. Should the tap have another address by now, as
@@ -344,13 +381,13 @@ int guard_ingress(struct __sk_buff *ctx)
 	__be16 ethertype = 0;
 
 	if (!vm) {
-		count(GUARD_SLOT_STRAYS, GUARD_NO_VM, 0);
+		count(ctx, GUARD_SLOT_STRAYS, GUARD_NO_VM, GUARD_FROM_GUEST);
 		return TC_ACT_SHOT;
 	}
 	reason = judge(ctx, vm, &layers, &ethertype);
 	if (reason <= GUARD_ANSWERED && !is_within_rate(ctx, vm, GUARD_FROM_GUEST, &layers))
 		reason = GUARD_RATE;
-	count(vm->slot, reason, ctx->len);
+	count(ctx, vm->slot, reason, GUARD_FROM_GUEST);
 	if (reason == GUARD_ACCEPT)
 		return pass_to_host(ctx);
 	if (reason != GUARD_ANSWERED)
@@ -394,12 +431,12 @@ int guard_egress(struct __sk_buff *ctx)
 	enum guard_reason reason;
 
 	if (!vm) {
-		count(GUARD_SLOT_STRAYS, GUARD_NO_VM, 0);
+		count(ctx, GUARD_SLOT_STRAYS, GUARD_NO_VM, GUARD_TO_GUEST);
 		return TC_ACT_SHOT;
 	}
 	reason = judge_delivery(ctx, vm);
 	if (reason == GUARD_DELIVERED && !is_delivery_within_rate(ctx, vm))
 		reason = GUARD_RATE_IN;
-	count(vm->slot, reason, ctx->len);
+	count(ctx, vm->slot, reason, GUARD_TO_GUEST);
 	return reason == GUARD_DELIVERED ? NEXT : TC_ACT_SHOT;
 }

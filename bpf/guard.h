@@ -16,7 +16,10 @@ enum {
 	GUARD_IP4_MAX = 4,
 	GUARD_IP6_MAX = 5, /* the link-local address first */
 	GUARD_REASONS_MAX = 60,
-	GUARD_GSO_MIN = 512, /* smaller segments multiply one write into thousands of frames */
+	GUARD_GSO_MIN = 512,  /* smaller segments multiply one write into thousands of frames */
+	GUARD_HEAD_MAX = 128, /* bytes of a frame that an event carries */
+	GUARD_EVENTS_BYTES = 1 << 16,
+	GUARD_EVENT_JIFFIES = 64,  /* 64 ms to 640 ms, as the kernel's HZ is */
 	GUARD_RATE_SLACK_MS = 100, /* what a VM may send at once after a pause */
 };
 
@@ -115,6 +118,20 @@ struct guard_counts {
 	__u64 packets[GUARD_REASONS_MAX];
 	__u64 bytes;	       /* of accepted frames */
 	__u64 delivered_bytes; /* to the guest */
+	__u64 event_jiffies;   /* when the last event of this CPU was told */
+};
+
+/* A sample of what was dropped: of a VM on a CPU the first of each reason, and one each
+ * GUARD_EVENT_JIFFIES. */
+struct guard_event {
+	__u64 time_ns; /* of CLOCK_MONOTONIC */
+	__u32 slot;
+	__u32 frame_bytes;
+	__u8 reason;
+	__u8 direction;
+	__u8 head_bytes; /* what is there of the frame; beyond, `head` holds nothing */
+	__u8 unused[5];
+	__u8 head[GUARD_HEAD_MAX];
 };
 
 #endif

@@ -262,6 +262,31 @@ static void on_change(void *data, const struct instance_status *status)
 		progress_start(daemon->progress);
 }
 
+/* A guest that floods has a line a minute; the rest is in `stokerctl guard`. */
+static void on_guard(void *data, const char *name, const struct net_event *event)
+{
+	struct daemon *daemon = data;
+
+	server_publish_guard(daemon->server, name, event);
+	if (!event->is_news)
+		return;
+	switch (event->kind) {
+	case NET_EVENT_DROP:
+		log_warning("%s: the guard drops frames %s it: %s (stokerctl guard %s)", name,
+			    event->is_to_guest ? "to" : "from", event->reason, name);
+		break;
+	case NET_EVENT_REPAIRED:
+		log_error("%s: %s; it is on again, and what passed meanwhile was not guarded", name,
+			  event->message);
+		break;
+	case NET_EVENT_LOST:
+		log_error("%s: its VM is killed: %s", name, event->message);
+		break;
+	case NET_EVENT_KINDS:
+		break;
+	}
+}
+
 /* --- signals --------------------------------------------------------------------------------- */
 
 static void on_hangup(struct watch *watch, unsigned events, void *data)
@@ -301,6 +326,8 @@ static int start(struct daemon *daemon, struct error *err)
 	daemon->signals[1] = loop_signal(daemon->loop, SIGTERM, on_terminate, daemon);
 	daemon->signals[2] = loop_signal(daemon->loop, SIGINT, on_terminate, daemon);
 	if (roster_open(daemon->loop, settings, on_change, daemon, &daemon->roster, err) < 0)
+		return -1;
+	if (roster_watch_guards(daemon->roster, on_guard, daemon, err) < 0)
 		return -1;
 	daemon->progress = progress_new(daemon->loop, daemon->roster);
 	return server_open(daemon->loop, settings, daemon->roster, &handlers, daemon,

@@ -21,13 +21,19 @@
 
 enum { EVENTS_KEPT = 512 };
 
-/* The newest status changes. Zero-initialise it. */
+/* The newest status changes, and what guards told. Zero-initialise it. */
 struct events {
 	char *lines[EVENTS_KEPT]; /* a ring of {"event":{...}} lines; owned */
 	uint64_t count;		  /* how many there ever were; the next one's place */
 };
 
 void events_add(struct events *events, const struct instance_status *status);
+void events_add_guard(struct events *events, const char *name, const struct net_event *event);
+
+/* The members that all events begin with; events_end takes the object back and keeps it. */
+json_t *events_begin(const struct events *events, uint64_t time_ms, const char *name);
+void events_end(struct events *events, json_t *object);
+
 void events_reset(struct events *events);
 
 /* What the commands may use of the server. */
@@ -76,6 +82,9 @@ struct command {
 };
 
 extern const struct command control_commands[COMMAND_COUNT];
+
+/* guards.c */
+int guard_start(struct client *client, struct error *err);
 
 /* logs.c */
 int logs_start(struct client *client, struct error *err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the commands of the control socket answer; control/protocol.h says in which words. Called by
- * server.c, asks the roster and the daemon. `logs` lives in logs.c, `image-...` in images.c.
+ * server.c, asks the roster and the daemon. `logs` lives in logs.c, `guard` in guards.c,
+ * `image-...` in images.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -153,21 +154,36 @@ static void set(json_t *object, const char *key, json_t *value)
 	json_object_set_new(object, key, value);
 }
 
-/* What an event tells: less than a status, for there are many. */
-static char *event_line(uint64_t number, const struct instance_status *status)
+json_t *events_begin(const struct events *events, uint64_t time_ms, const char *name)
 {
-	_cleanup_json_ json_t *object = json_object();
-	_cleanup_free_ char *line = NULL;
-	struct timespec now;
+	time_t seconds = (time_t)(time_ms / 1000);
+	json_t *object = json_object();
+	char date[32] = "";
 	struct tm utc;
-	char date[32];
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &utc);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	set(object, "number", json_integer((json_int_t)number));
+	if (gmtime_r(&seconds, &utc))
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	set(object, "number", json_integer((json_int_t)events->count + 1));
 	set(object, "time", json_string(date));
-	set(object, "name", json_string(status->spec->name));
+	set(object, "name", json_string(name));
+	return object;
+}
+
+void events_end(struct events *events, json_t *object)
+{
+	char **slot = &events->lines[events->count++ % EVENTS_KEPT];
+	_cleanup_json_ json_t *event = object;
+	_cleanup_free_ char *line = json_line(event);
+
+	free(*slot);
+	*slot = xasprintf("{\"event\":%s}\n", line);
+}
+
+/* What an event tells: less than a status, for there are many. */
+void events_add(struct events *events, const struct instance_status *status)
+{
+	json_t *object = events_begin(events, (uint64_t)time(NULL) * 1000, status->spec->name);
+
 	set(object, "phase", json_string(phase_name(status->phase)));
 	set(object, "reason", json_string(reason_name(status->reason)));
 	if (status->reason == REASON_EXITED)
@@ -177,16 +193,7 @@ static char *event_line(uint64_t number, const struct instance_status *status)
 	set(object, "restarts", json_integer(status->restarts));
 	set(object, "next_start_ms", json_integer((json_int_t)status->next_start_ms));
 	set(object, "message", protocol_text(status->message, strlen(status->message)));
-	line = json_line(object);
-	return xasprintf("{\"event\":%s}\n", line);
-}
-
-void events_add(struct events *events, const struct instance_status *status)
-{
-	char **slot = &events->lines[events->count % EVENTS_KEPT];
-
-	free(*slot);
-	*slot = event_line(++events->count, status);
+	events_end(events, object);
 }
 
 void events_reset(struct events *events)
@@ -236,30 +243,8 @@ static enum progress events_more(struct client *client)
 	return PROGRESS_DONE;
 }
 
-/* --- guard, restart, pause, resume, version ----------------------------------------------------
+/* --- restart, pause, resume, version ----------------------------------------------------
  */
-
-static int guard_start(struct client *client, struct error *err)
-{
-	const char *name = client->job.request.name;
-	struct net_counters counters = { 0 };
-	json_t *list = json_array();
-
-	if (roster_counters(client->control->roster, name, &counters, err) < 0) {
-		json_decref(list);
-		return -1;
-	}
-	for (size_t i = 0; i < counters.count; i++)
-		json_array_append_new(list,
-				      json_pack("{s:s, s:I, s:b}", "name", counters.items[i].name,
-						"packets", (json_int_t)counters.items[i].packets,
-						"drop", counters.items[i].is_drop));
-	client_send(client, "guard",
-		    json_pack("{s:s, s:s, s:I, s:o}", "name", name, "attachment",
-			      counters.attachment ? counters.attachment : "", "accepted_bytes",
-			      (json_int_t)counters.accepted_bytes, "counters", list));
-	return 0;
-}
 
 static int restart_start(struct client *client, struct error *err)
 {

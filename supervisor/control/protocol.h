@@ -15,7 +15,8 @@
  *   restart name
  *   pause name
  *   resume name
- *   events [follow]            {"event":{...}}, {"dropped":N} where the reader was too slow
+ *   events [follow]            {"event":{...}}, {"dropped":N} where the reader was too slow; of an
+ *                              instance, or with "guard" of what the guard of its tap told
  *   version                    {"version":"..."}
  *   image-list                 {"image":{...}} each
  *   image-inspect image        {"image":{...}}

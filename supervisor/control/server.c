@@ -304,6 +304,13 @@ static void on_soon(struct watch *watch, unsigned events, void *data)
 	pump_all(server);
 }
 
+/* The roster is in the middle of something: clients are served when it is done. */
+static void serve_soon(struct server *server)
+{
+	if (server->connections && !server->soon)
+		server->soon = loop_soon(server->control.loop, on_soon, server);
+}
+
 void server_publish(struct server *server, const struct instance_status *status)
 {
 	if (!server)
@@ -313,9 +320,15 @@ void server_publish(struct server *server, const struct instance_status *status)
 		if (at->client.job.touched)
 			json_object_set_new(at->client.job.touched, status->spec->name,
 					    json_true());
-	/* The roster is in the middle of something: clients are served when it is done. */
-	if (server->connections && !server->soon)
-		server->soon = loop_soon(server->control.loop, on_soon, server);
+	serve_soon(server);
+}
+
+void server_publish_guard(struct server *server, const char *name, const struct net_event *event)
+{
+	if (!server)
+		return;
+	events_add_guard(&server->control.events, name, event);
+	serve_soon(server);
 }
 
 /* --- accepting ---------------------------------------------------------------------------------

@@ -39,4 +39,7 @@ struct server *server_close(struct server *server);
  * yet. */
 void server_publish(struct server *server, const struct instance_status *status);
 
+/* The same of what a guard tells of the named instance's tap. */
+void server_publish_guard(struct server *server, const char *name, const struct net_event *event);
+
 #endif

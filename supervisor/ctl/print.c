@@ -5,6 +5,7 @@
  */
 #include "ctl/print.h"
 
+#include <ctype.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "model/frame.h"
 
 static bool is_steering(const unsigned char *at)
 {
@@ -110,6 +112,42 @@ const char *print_color_end(void)
 	return takes_color() ? "\033[0m" : "";
 }
 
+enum { FRAME_MAX = 128 };
+
+/* What hexadecimal digits say; stops at the first that is none. */
+static size_t read_hex(const char *text, uint8_t bytes[FRAME_MAX])
+{
+	size_t count = 0;
+	unsigned value;
+
+	while (count < FRAME_MAX && isxdigit((unsigned char)text[0]) &&
+	       isxdigit((unsigned char)text[1]) && sscanf(text, "%2x", &value) == 1) {
+		bytes[count++] = (uint8_t)value;
+		text += 2;
+	}
+	return count;
+}
+
+void print_guard_event(const json_t *event)
+{
+	const char *kind = json_string_or(event, "guard", "?");
+	_cleanup_strbuf_ struct strbuf frame = { 0 };
+	uint8_t head[FRAME_MAX];
+
+	if (strcmp(kind, "drop") != 0) {
+		print_text(stdout, kind);
+		fputs(": ", stdout);
+		print_text(stdout, json_string_or(event, "message", ""));
+		return;
+	}
+	frame_describe(head, read_hex(json_string_or(event, "frame", ""), head), &frame);
+	fputs("dropped ", stdout);
+	print_text(stdout, json_string_or(event, "reason", "?"));
+	printf(" %s the guest, %llu bytes: %s",
+	       json_bool_or(event, "to_guest", false) ? "to" : "from",
+	       (unsigned long long)json_u64_or(event, "bytes", 0), strbuf_text(&frame));
+}
+
 void print_change(const json_t *instance)
 {
 	const char *phase = json_string_or(instance, "phase", "?");
@@ -118,6 +156,12 @@ void print_change(const json_t *instance)
 
 	print_reason(&reason, instance);
 	print_text(stdout, json_string_or(instance, "name", "?"));
+	if (json_object_get(instance, "guard")) {
+		fputs("  guard  ", stdout);
+		print_guard_event(instance);
+		putchar('\n');
+		return;
+	}
 	printf("  %s", print_phase_color(phase));
 	print_text(stdout, phase);
 	fputs(print_color_end(), stdout);

@@ -33,6 +33,10 @@ const char *print_color_end(void);
 /* One event or result as a line: "acme/web  backoff  exited 1  MESSAGE". */
 void print_change(const json_t *instance);
 
+/* What a guard told: "dropped source-mac from the guest, 60 bytes: FRAME", or a message. No line
+ * end. */
+void print_guard_event(const json_t *event);
+
 enum cut { CUT_NEVER, CUT_HEAD, CUT_TAIL }; /* what goes when a cell is too long */
 
 struct column {

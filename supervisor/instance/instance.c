@@ -342,6 +342,15 @@ void instance_update(struct instance *instance, const struct spec *spec)
 		instance_event(instance, EVENT_START);
 }
 
+void instance_unguarded(struct instance *instance, const char *why)
+{
+	if (!instance->vmm)
+		return;
+	snprintf(instance->message, sizeof(instance->message), "%.255s", why);
+	instance->doom = REASON_LOST_TAP;
+	instance->driver->kill(instance->vmm);
+}
+
 void instance_keep(struct instance *instance)
 {
 	instance->leaving = false;

@@ -68,6 +68,9 @@ void instance_restart(struct instance *instance);
 int instance_pause(struct instance *instance, struct error *err);
 int instance_resume(struct instance *instance, struct error *err);
 
+/* Nothing guards its tap: a VM that runs is killed, and goes on as its restart policy says. */
+void instance_unguarded(struct instance *instance, const char *why);
+
 void instance_refresh_hosts(struct instance *instance);
 
 void instance_observe(const struct instance *instance, struct instance_status *ret);

@@ -39,6 +39,8 @@ struct roster {
 	struct instance **released; /* to be freed once control is back in the loop */
 	size_t released_count;
 	struct watch *sweeper;
+	roster_guard_fn *guard_told; /* NULL: nobody watches */
+	void *guard_data;
 };
 
 /* --- the array ------------------------------------------------------------------------------- */
@@ -160,6 +162,29 @@ static void on_released(void *data, struct instance *instance)
 	roster->released[roster->released_count++] = instance;
 	if (!roster->sweeper)
 		roster->sweeper = loop_soon(roster->loop, on_sweep, roster);
+}
+
+static void on_guard(void *data, const struct net_event *event)
+{
+	struct roster *roster = data;
+
+	for (size_t i = 0; i < roster->count; i++) {
+		struct instance *instance = roster->instances[i];
+
+		if (instance_slot(instance) != event->slot)
+			continue;
+		roster->guard_told(roster->guard_data, instance_spec(instance)->name, event);
+		if (event->kind == NET_EVENT_LOST)
+			instance_unguarded(instance, event->message);
+		return;
+	}
+}
+
+int roster_watch_guards(struct roster *roster, roster_guard_fn *told, void *data, struct error *err)
+{
+	roster->guard_told = told;
+	roster->guard_data = data;
+	return net_watch(roster->net, roster->loop, on_guard, roster, err);
 }
 
 static const char *on_holder(void *data, const struct instance *asking,
@@ -525,14 +550,16 @@ int roster_log_path(const struct roster *roster, const char *name, char **ret, s
 	return 0;
 }
 
-int roster_counters(const struct roster *roster, const char *name, struct net_counters *ret,
-		    struct error *err)
+int roster_guard(const struct roster *roster, const char *name, struct net_view *ret,
+		 struct error *err)
 {
 	const struct instance *instance = find_or_say(roster, name, err);
 
 	if (!instance)
 		return -1;
-	return net_counters_read(roster->net, instance_slot(instance), ret, err);
+	if (net_view_read(roster->net, instance_slot(instance), ret, err) < 0)
+		return error_wrap(err, "%s", name);
+	return 0;
 }
 
 struct image_store *roster_images(const struct roster *roster)

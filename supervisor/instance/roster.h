@@ -18,6 +18,9 @@
 
 struct roster;
 
+/* What the guard of an instance's tap tells. */
+typedef void roster_guard_fn(void *data, const char *name, const struct net_event *event);
+
 /* What happened to an instance, for the log and for `stokerctl events`. */
 typedef void roster_fn(void *data, const struct instance_status *status);
 
@@ -53,8 +56,13 @@ int roster_resume(struct roster *roster, const char *name, struct error *err);
 /* Path of the current log file of an instance; the caller frees it. */
 int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err);
 
-int roster_counters(const struct roster *roster, const char *name, struct net_counters *ret,
-		    struct error *err);
+/* From now on tells what guards tell, and looks after them; a VM whose tap is lost is killed. */
+int roster_watch_guards(struct roster *roster, roster_guard_fn *told, void *data,
+			struct error *err);
+
+/* What the guard of an instance's tap does and has done. */
+int roster_guard(const struct roster *roster, const char *name, struct net_view *ret,
+		 struct error *err);
 
 /* The images that instances share; of the roster, which tells it who uses them. */
 struct image_store *roster_images(const struct roster *roster);

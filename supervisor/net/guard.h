@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guard's program and maps, from loading to counting. libbpf's home. Pins under bpf_dir are
- * what outlives the daemon: the maps `vms`, `counts`, `owners4`, `owners6`, and with TCX the links
- * `TAP-in` and `TAP-out`. One daemon per bpf_dir.
+ * The guard's program and maps, from loading to counting: guard.c, guard_maps.c, guard_attach.c,
+ * libbpf's home. Pins under bpf_dir are
+ * what outlives the daemon: the maps `vms`, `counts`, `buckets`, `events`, `owners4`, `owners6`,
+ * and with TCX the links `TAP-in` and `TAP-out`. One daemon per bpf_dir.
  */
 #ifndef STOKER_NET_GUARD_H
 #define STOKER_NET_GUARD_H
@@ -48,12 +49,25 @@ int guard_sweep(struct guard *guard, struct error *err);
 /* Puts the program on both sides of the device, the first to see a frame. */
 int guard_attach(struct guard *guard, const char *tap, unsigned ifindex, struct error *err);
 
+/* Both sides hold a program of ours, whichever daemon's. */
+bool guard_is_attached(struct guard *guard, const char *tap, unsigned ifindex);
+
 /* True when both sides were guarded already; they then run this daemon's program, swapped without
  * a gap. */
 bool guard_reattach(struct guard *guard, const char *tap, unsigned ifindex);
 
 /* Drops the pins of a deleted device. Missing is fine. */
 void guard_forget(struct guard *guard, const char *tap);
+
+/* Calls `told` with a sample of what is dropped, from inside guard_hear, which is to be called when
+ * *ret_fd (the guard's) is readable. What a guest wrote is in it. */
+typedef void guard_event_fn(void *data, const struct guard_event *event);
+int guard_listen(struct guard *guard, guard_event_fn *told, void *data, int *ret_fd,
+		 struct error *err);
+void guard_hear(struct guard *guard);
+
+/* The value that the program goes by. Missing is an error. */
+int guard_read_vm(struct guard *guard, unsigned ifindex, struct guard_vm *ret, struct error *err);
 
 int guard_counts_read(struct guard *guard, uint32_t slot, struct guard_counts *ret,
 		      struct error *err);

@@ -4,8 +4,6 @@
  * nat do the parts. Coming: device (down), switches, map entry, guard, up, routes. Going: device,
  * map entry, pins. A crash in between leaves a device that is down, or one that is guarded.
  */
-#include "net/net.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -13,10 +11,9 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "net/guard.h"
 #include "net/nat.h"
+#include "net/net_internal.h"
 #include "net/netns.h"
-#include "net/rtnl.h"
 #include "net/tap.h"
 
 enum {
@@ -25,11 +22,6 @@ enum {
 };
 
 _Static_assert((int)NET_SLOTS_MAX == (int)GUARD_SLOTS_MAX, "one number of slots");
-
-struct net {
-	struct rtnl *rtnl;   /* owned */
-	struct guard *guard; /* owned */
-};
 
 DEFINE_CLEANUP(struct net, net_close);
 
@@ -53,6 +45,7 @@ struct net *net_close(struct net *net)
 {
 	if (!net)
 		return NULL;
+	keep_close(net);
 	guard_close(net->guard);
 	rtnl_close(net->rtnl);
 	free(net);
@@ -105,7 +98,7 @@ static bool is_ownable(const struct address *address)
 }
 
 /* The guard's value for the VM. Zeroed first: values are compared as bytes. */
-static int make_vm(const struct net_tap *tap, struct guard_vm *ret, struct error *err)
+int net_make_vm(const struct net_tap *tap, struct guard_vm *ret, struct error *err)
 {
 	size_t count4 = 0, count6 = 1;
 	char text[ADDRESS_TEXT_MAX];
@@ -185,6 +178,7 @@ static int admit_device(struct net *net, const struct net_tap *tap, const struct
 		net_tap_destroy(net, tap->name, tap->slot, NULL);
 		return error_wrap(err, "tap '%s'", tap->name);
 	}
+	keep_add(net, tap);
 	return 0;
 }
 
@@ -194,7 +188,8 @@ int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, stru
 	_cleanup_close_ int fd = -1;
 	struct guard_vm vm;
 
-	if (make_vm(tap, &vm, err) < 0 || tap_create(tap->name, 0, &fd, &link.ifindex, err) < 0 ||
+	if (net_make_vm(tap, &vm, err) < 0 ||
+	    tap_create(tap->name, 0, &fd, &link.ifindex, err) < 0 ||
 	    admit_device(net, tap, &link, &vm, err) < 0)
 		return -1;
 	*ret_fd = take_fd(&fd);
@@ -210,7 +205,7 @@ int net_tap_lend(struct net *net, const struct net_tap *tap, int netns_fd, uid_t
 	int home, result;
 
 	(void)net;
-	if (make_vm(tap, &vm, err) < 0)
+	if (net_make_vm(tap, &vm, err) < 0)
 		return -1;
 	if (if_nametoindex(tap->name))
 		return error_set(err, "tap '%s': exists already (ip link delete %s)", tap->name,
@@ -246,7 +241,7 @@ int net_tap_take(struct net *net, const struct net_tap *tap, int netns_fd, struc
 	struct rtnl_link link = { .name = tap->name };
 	struct guard_vm vm;
 
-	if (make_vm(tap, &vm, err) < 0)
+	if (net_make_vm(tap, &vm, err) < 0)
 		return -1;
 	if (bring_home(tap->name, netns_fd, err) < 0)
 		return error_wrap(err, "tap '%s'", tap->name);
@@ -261,7 +256,7 @@ int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err)
 	struct rtnl_link link = { .name = tap->name };
 	struct guard_vm vm;
 
-	if (make_vm(tap, &vm, err) < 0)
+	if (net_make_vm(tap, &vm, err) < 0)
 		return -1;
 	link.ifindex = if_nametoindex(tap->name);
 	if (!link.ifindex)
@@ -275,6 +270,7 @@ int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err)
 	}
 	if (connect_device(net, tap, &link, err) < 0)
 		return error_wrap(err, "tap '%s': adopt", tap->name);
+	keep_add(net, tap);
 	return 0;
 }
 
@@ -283,11 +279,14 @@ int net_tap_update(struct net *net, const struct net_tap *tap, struct error *err
 	unsigned ifindex = if_nametoindex(tap->name);
 	struct guard_vm vm;
 
-	if (make_vm(tap, &vm, err) < 0)
+	if (net_make_vm(tap, &vm, err) < 0)
 		return -1;
 	if (!ifindex || guard_has_vm(net->guard, ifindex, &vm))
 		return 0;
-	return guard_set_vm(net->guard, ifindex, &vm, err);
+	if (guard_set_vm(net->guard, ifindex, &vm, err) < 0)
+		return -1;
+	keep_add(net, tap);
+	return 0;
 }
 
 int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct error *err)
@@ -298,6 +297,7 @@ int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct err
 		return error_set(err, "tap '%s': not a name of ours", name);
 	if (link.ifindex && rtnl_link_delete(net->rtnl, &link, err) < 0)
 		return -1;
+	keep_drop(net, slot);
 	guard_forget(net->guard, name);
 	return guard_clear_vm(net->guard, link.ifindex, slot, err);
 }
@@ -325,29 +325,4 @@ int net_sweep(struct net *net, const struct strv *keep, struct error *err)
 			return -1;
 	}
 	return guard_sweep(net->guard, err);
-}
-
-#define REASON_COUNTER(reason, word, drop) { .name = word, .is_drop = drop },
-
-int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, struct error *err)
-{
-	static const struct net_counter counters[] = { GUARD_REASONS(REASON_COUNTER) };
-	struct guard_counts counts;
-
-	_Static_assert(sizeof(counters) / sizeof(counters[0]) <= NET_COUNTERS_MAX,
-		       "more reasons than counters");
-	if (slot >= GUARD_SLOTS_MAX)
-		return error_set(err, "guard: slot %u: the guard counts for %u VMs", slot,
-				 (unsigned)GUARD_SLOTS_MAX);
-	if (guard_counts_read(net->guard, slot, &counts, err) < 0)
-		return -1;
-	memset(ret, 0, sizeof(*ret));
-	memcpy(ret->items, counters, sizeof(counters));
-	ret->count = sizeof(counters) / sizeof(counters[0]);
-	for (size_t i = 0; i < ret->count; i++)
-		ret->items[i].packets = counts.packets[i];
-	ret->accepted_bytes = counts.bytes;
-	ret->delivered_bytes = counts.delivered_bytes;
-	ret->attachment = guard_attachment(net->guard);
-	return 0;
 }

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/strv.h"
+#include "loop/loop.h"
 #include "model/address.h"
 #include "model/settings.h"
 #include "model/spec.h"
@@ -76,10 +77,49 @@ int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct err
 /* Destroys taps of ours whose name is not in `keep`. */
 int net_sweep(struct net *net, const struct strv *keep, struct error *err);
 
+/* --- seeing it ------------------------------------------------------------------------------- */
+
+enum net_event_kind {
+	NET_EVENT_DROP,	    /* a sample of what the guard drops */
+	NET_EVENT_REPAIRED, /* the guard was found incomplete and is whole again: message */
+	NET_EVENT_LOST,	    /* it cannot be: the VM must not run on: message */
+	NET_EVENT_KINDS,
+};
+
+enum { NET_HEAD_MAX = 128 };
+
+struct net_event {
+	enum net_event_kind kind;
+	uint32_t slot;
+	uint64_t time_ms;    /* of CLOCK_REALTIME */
+	bool is_news;	     /* worth a line of the log: drops are once a minute and VM */
+	const char *message; /* "" with a drop; borrowed */
+	/* With a drop: */
+	const char *reason; /* static */
+	bool is_to_guest;
+	uint32_t frame_bytes;
+	uint32_t head_bytes; /* of them in `head` */
+	uint8_t head[NET_HEAD_MAX];
+};
+
+/* "drop", "repaired", "lost" */
+const char *net_event_name(enum net_event_kind kind);
+
+typedef void net_event_fn(void *data, const struct net_event *event);
+
+/* From now on listens to the guard and looks after the taps, each second. `told` may destroy taps.
+ * Of drops it hears at most one a second and VM, and 20 in all. */
+int net_watch(struct net *net, struct loop *loop, net_event_fn *told, void *data,
+	      struct error *err);
+
+/* What net_watch does each second; `now_ms` is of loop_now_ms. */
+void net_tick(struct net *net, uint64_t now_ms);
+
 struct net_counter {
 	const char *name; /* "accept", "source-mac", ... static */
 	uint64_t packets;
 	bool is_drop;
+	uint64_t per_second; /* lately, while the tap is looked after */
 };
 
 enum { NET_COUNTERS_MAX = 64 };
@@ -93,5 +133,25 @@ struct net_counters {
 };
 
 int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, struct error *err);
+
+enum { NET_EVENTS_KEPT = 8 };
+
+/* All that is known of a tap's guard. */
+struct net_view {
+	struct net_counters counters;
+	/* As the guard's program reads it: */
+	uint8_t mac[6];
+	uint32_t tenant_id;
+	uint32_t mtu;
+	struct address_list addresses; /* without the link-local one */
+	uint64_t rate_bits;
+	uint32_t rate_packets;
+	/* The last drops, oldest first; borrowed until control returns to the loop. */
+	const struct net_event *events[NET_EVENTS_KEPT];
+	size_t event_count;
+};
+
+/* A slot without a tap is an error. */
+int net_view_read(struct net *net, uint32_t slot, struct net_view *ret, struct error *err);
 
 #endif

@@ -69,17 +69,34 @@ int roster_log_path(const struct roster *roster, const char *name, char **ret, s
 	return 0;
 }
 
-int roster_counters(const struct roster *roster, const char *name, struct net_counters *ret,
-		    struct error *err)
+int roster_guard(const struct roster *roster, const char *name, struct net_view *ret,
+		 struct error *err)
 {
+	static const struct net_event drop = { .kind = NET_EVENT_DROP,
+					       .time_ms = 1700000000000,
+					       .message = "",
+					       .reason = "source-mac",
+					       .frame_bytes = 60,
+					       .head_bytes = 3,
+					       .head = { 0x02, 0x53, 0xff } };
+
 	if (fake_check(roster, name, err) < 0)
 		return -1;
-	*ret = (struct net_counters){
-		.items = { { "accept", 41, false }, { "source-mac", 7, true } },
-		.count = 2,
-		.accepted_bytes = 4242,
-		.attachment = "tcx",
+	*ret = (struct net_view){
+		.counters = { .items = { { "accept", 41, false, 3 }, { "source-mac", 7, true, 0 } },
+			      .count = 2,
+			      .accepted_bytes = 4242,
+			      .delivered_bytes = 17,
+			      .attachment = "tcx" },
+		.mac = { 6, 1, 2, 3, 4, 0xff },
+		.tenant_id = 9,
+		.mtu = 1500,
+		.rate_bits = 100000000,
+		.events = { &drop },
+		.event_count = 1,
 	};
+	address_parse("10.20.0.10", &ret->addresses.items[0]);
+	ret->addresses.count = 1;
 	return 0;
 }
 

@@ -215,16 +215,33 @@ check('logs', qq({"log":"one\\n"}\n{"gap":true}\n{"log":"t\\u001b[2Jwo\\u009b\\n
 	'{"command":"logs","name":"acme/web","follow":false,"lines":5}');
 check('logs -fn', $done, ['logs', '-fn', '0', 'acme/web'], 0, '', '',
 	'{"command":"logs","name":"acme/web","follow":true,"lines":0}');
-check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":1536,"counters":['
-	. '{"name":"accept","packets":41,"drop":false},{"name":"source-mac","packets":7,"drop":true},'
-	. '{"name":"vlan","packets":0,"drop":true},{"name":"gso","packets":0,"drop":true}'
+check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":1536,'
+	. '"delivered_bytes":20,"policy":{"mac":"06:00:00:00:00:01","addresses":["10.0.0.2","fd00::2"],'
+	. '"tenant":7,"mtu":1500,"rate_bits":100000000,"rate_packets":500},"counters":['
+	. '{"name":"accept","packets":41,"drop":false,"per_second":3},'
+	. '{"name":"source-mac","packets":7,"drop":true,"per_second":0},'
+	. '{"name":"vlan","packets":0,"drop":true},{"name":"gso","packets":0,"drop":true}],"events":['
+	. '{"time_ms":1700000000000,"guard":"drop","reason":"source-mac","to_guest":false,"bytes":60,'
+	. '"frame":"0253746b00fe02000000000b08004500002400010000401100000a0000020a00000303e807d0zz"}'
 	. qq(]}}\n) . $done, ['guard', 'acme/web'], 0, <<'OUT', '', '{"command":"guard","name":"acme/web"}');
-acme/web: guard (tcx), 1.5KiB accepted from the guest
-VERDICT       PACKETS  REASON
-pass               41  accept
-drop                7  source-mac
-drop                0  for each of 2 other reasons
+acme/web: guard (tcx), 1.5KiB accepted from the guest, 20B delivered to it
+may be: 06:00:00:00:00:01 10.0.0.2 fd00::2
+may send: MTU 1500, 100Mbit/s, 500 packets/s
+VERDICT       PACKETS  A SECOND  REASON
+pass               41         3  accept
+drop                7         0  source-mac
+drop                0         0  for each of 2 other reasons
+last drops:
+2023-11-14T22:13:20Z  dropped source-mac from the guest, 60 bytes: 02:00:00:00:00:0b > 02:53:74:6b:00:fe IPv4 10.0.0.2:1000 > 10.0.0.3:2000 UDP
 OUT
+check('events of guards', '{"event":{"number":1,"time":"2026-11-23T12:00:00Z","name":"a/b",'
+	. '"guard":"drop","reason":"rate-in","to_guest":true,"bytes":3,"frame":"00"}}' . "\n"
+	. '{"event":{"number":2,"time":"2026-11-23T12:00:01Z","name":"a/b","guard":"repaired",'
+	. qq("message":"the guard\\u001b was taken off"}}\n) . $done, ['events'], 0,
+	"2026-11-23T12:00:00Z  a/b  guard  dropped rate-in to the guest, 3 bytes: "
+	. "1 bytes of an Ethernet header\n"
+	. "2026-11-23T12:00:01Z  a/b  guard  repaired: the guard? was taken off\n", '',
+	'{"command":"events","follow":false}');
 check('events', '{"event":{"number":1,"time":"2026-11-23T12:00:00Z","name":"a/b","phase":"backoff",'
 	. qq("reason":"signalled","exit_signal":11,"message":"m"}}\n) . $done, ['events', '-f'], 0,
 	"2026-11-23T12:00:00Z  a/b  backoff  signalled SIGSEGV  m\n", '',

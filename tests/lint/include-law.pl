@@ -47,7 +47,7 @@ my %sees = (
 my %private = (
 	'guest-init/protocol.h' => [qw(guest-init/ supervisor/guest/ supervisor/image/)],
 	'bpf/guard.h'           => [qw(bpf/ supervisor/net/)],
-	'guard.skel.h'          => ['supervisor/net/guard.c'],
+	'guard.skel.h'          => ['supervisor/net/guard_internal.h'],
 );
 
 # Rule 3. One library has one home: pattern of the header => where it is known.
@@ -58,7 +58,7 @@ my @homes = (
 	[qr{^curl/},           'libcurl',      'supervisor/loop/http.c', 'supervisor/loop/http.h'],
 	[qr{^jansson\.h$},     'jansson',      'supervisor/base/json.h'],
 	[qr{^libmnl/},         'libmnl',       'supervisor/net/'],
-	[qr{^bpf/(libbpf|bpf|btf)(_[a-z]+)?\.h$}, 'libbpf', 'supervisor/net/guard.c', 'bpf/',
+	[qr{^bpf/(libbpf|bpf|btf)(_[a-z]+)?\.h$}, 'libbpf', 'supervisor/net/guard', 'bpf/',
 		'tests/bpf/'],
 	[qr{^archive(_entry)?\.h$}, 'libarchive', 'supervisor/image/'],
 	[qr{^sqfs/},           'libsquashfs',  'supervisor/image/squash'],

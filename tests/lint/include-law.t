@@ -109,7 +109,7 @@ check_law('supervisor/vmm/broken.c', "#include \"bpf/guard.h\"\n",
 	'the maps of the guard belong to net/');
 check_law('supervisor/net/fine.c', "#include \"bpf/guard.h\"\n", undef, 'net/ sees them');
 check_law('supervisor/net/broken.c', "#include \"guard.skel.h\"\n",
-	'supervisor/net/broken.c:1: guard.skel.h may only be included by supervisor/net/guard.c',
+	'supervisor/net/broken.c:1: guard.skel.h may only be included by supervisor/net/guard_internal.h',
 	'the skeleton has one user');
 
 # One library has one home.
@@ -118,7 +118,7 @@ my %home = (
 	'ini.h'              => ['supervisor/config/settings.c', 'libinih'],
 	'ev.h'               => ['supervisor/loop/loop.c', 'libev'],
 	'jansson.h'          => ['supervisor/base/json.h', 'jansson'],
-	'bpf/libbpf.h'       => ['supervisor/net/guard.c or bpf/ or tests/bpf/', 'libbpf'],
+	'bpf/libbpf.h'       => ['supervisor/net/guard* or bpf/ or tests/bpf/', 'libbpf'],
 	'sqfs/super.h'       => ['supervisor/image/squash*', 'libsquashfs'],
 	'ext2fs/ext2fs.h'    => ['supervisor/disk/disk.c', 'libext2fs'],
 	'seccomp.h'          => ['supervisor/image/confine.c', 'libseccomp'],

@@ -68,11 +68,19 @@ done
 is "ten deaths of a VMM cost no descriptor" "$(descriptors)" "$before"
 is "and leave no zombie" "$(ps --ppid "$daemon_pid" -o stat= | grep -c Z)" 0
 
-in_host ip link del stk0
+told() { ctl events | grep -q "$1"; }
 wait_for 60 has_vmm
-kill -KILL "$pid"
-ok "a tap that was deleted is back with the next run" wait_for 60 another_vmm "$pid"
-ok "under its name" in_host ip link show stk0
+rm -f "$work"/bpf/stoker/stk0-in "$work"/bpf/stoker/stk0-out
+in_host tc qdisc del dev stk0 clsact 2>/dev/null
+ok "a guard that was taken away is put back, and that is told" \
+	wait_for 60 told 'acme/web  guard  repaired: the guard was taken off'
+ok "and said in the log" grep -q 'error: acme/web: the guard was taken off; it is on again' \
+	"$work/daemon.log"
+ok "its VM goes on" kill -0 "$pid"
+in_host ip link del stk0
+ok "a VM whose tap was deleted is ended, and runs anew" wait_for 60 another_vmm "$pid"
+ok "for that reason" told 'lost-tap  the tap is gone'
+ok "its tap is back" in_host ip link show stk0
 
 # Filled while no VM has its files there, for those that it leaves are room for its next run.
 mv "$fleet/a.yaml" "$work/a.yaml"

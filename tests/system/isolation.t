@@ -66,6 +66,11 @@ diag "$counters"
 for reason in source-mac source-address vlan arp-sender destination-mac; do
 	like "the guard counted $reason" "$counters" "$reason"
 done
+like "it shows the last of what it dropped" "$counters" " from the guest, 65 bytes: "
+like "and what the VM may be" "$counters" " 10.20.0.66"
+like "the events tell of it" "$(ctl events)" "acme/attacker  guard  dropped "
+like "and a line of the log" "$(cat "$work/daemon.log")" \
+	"warning: acme/attacker: the guard drops frames from it: "
 like "the guard counted the other tenant" "$(ctl guard evil/first)" "tenant"
 
 rm "$fleet"/*.yaml

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "loop/loop.h"
 #include "net/net.h"
 
 unsigned if_nametoindex(const char *name);
@@ -728,6 +729,189 @@ static void test_adoption(void)
 	net_close(net);
 }
 
+/* --- looking after taps -------------------------------------------------------------------------
+ */
+
+struct hearer {
+	struct loop *loop;
+	struct net_event last;
+	char message[512];
+	unsigned count; /* of events that are wanted */
+	enum net_event_kind wanted;
+};
+
+static void on_told(void *data, const struct net_event *event)
+{
+	struct hearer *hearer = data;
+
+	if (event->kind != hearer->wanted)
+		return;
+	hearer->last = *event;
+	snprintf(hearer->message, sizeof(hearer->message), "%s", event->message);
+	hearer->count++;
+	loop_stop(hearer->loop);
+}
+
+static void on_silence(struct watch *watch, unsigned events, void *data)
+{
+	struct hearer *hearer = data;
+
+	(void)watch, (void)events;
+	loop_stop(hearer->loop);
+}
+
+/* Listens until one of the kind is heard, or so long. */
+static bool hears(struct hearer *hearer, enum net_event_kind kind, uint64_t for_ms)
+{
+	struct watch *silence = loop_timer(hearer->loop, for_ms, on_silence, hearer);
+
+	hearer->wanted = kind;
+	hearer->count = 0;
+	loop_run(hearer->loop);
+	watch_free(silence);
+	return hearer->count > 0;
+}
+
+static struct packet spoofed_by(const struct vm *from, const struct vm *to)
+{
+	struct packet packet = udp(from, to->ip4, 4, next_marker());
+
+	packet.frame[11] ^= 0x40; /* another source MAC */
+	return packet;
+}
+
+static void test_told_drops(struct net *net, struct hearer *hearer)
+{
+	struct packet packet = spoofed_by(vm_a, vm_b);
+	struct net_event *last = &hearer->last;
+	struct net_view view;
+	uint64_t start;
+
+	/* Those of the tests before come first, at most one a second. */
+	start = clock_ns();
+	do
+		send_packet(vm_a->fd, &packet);
+	while ((!hears(hearer, NET_EVENT_DROP, 100) ||
+		memcmp(last->head, packet.frame, packet.length) != 0) &&
+	       clock_ns() - start < WAIT_MS * UINT64_C(1000000));
+	ok(last->slot == vm_a->tap.slot && !strcmp(last->reason, "source-mac") &&
+		   !last->is_to_guest,
+	   "a drop is told: %s", last->reason);
+	ok(last->frame_bytes == packet.length && last->head_bytes == packet.length,
+	   "with its frame");
+	start = clock_ns();
+	for (int i = 0; i < 20000; i++)
+		send_packet(vm_a->fd, &packet);
+	for (hearer->count = 0; clock_ns() - start < SECOND_NS;) {
+		unsigned before = hearer->count;
+
+		hears(hearer, NET_EVENT_DROP, 100);
+		hearer->count += before;
+	}
+	ok(hearer->count <= (clock_ns() - start) / SECOND_NS + 1, "of a flood one a second: %u",
+	   hearer->count);
+	must(net_view_read(net, vm_a->tap.slot, &view, &err));
+	ok(view.event_count > 0 &&
+		   !strcmp(view.events[view.event_count - 1]->reason, "source-mac") &&
+		   view.event_count <= NET_EVENTS_KEPT,
+	   "the last are kept: %zu", view.event_count);
+	ok(!memcmp(view.mac, vm_a->tap.mac, 6) && view.addresses.count == 2 &&
+		   view.tenant_id == 100 && view.mtu == 1500,
+	   "and the policy is seen as the guard has it");
+}
+
+static uint64_t per_second(struct net *net, const struct vm *vm, const char *name)
+{
+	struct net_counters counters;
+
+	must(net_counters_read(net, vm->tap.slot, &counters, &err));
+	for (size_t i = 0; i < counters.count; i++)
+		if (strcmp(counters.items[i].name, name) == 0)
+			return counters.items[i].per_second;
+	return UINT64_MAX;
+}
+
+/* By a clock of the test's own, ahead of the loop's. */
+static void test_rates_of_counters(struct net *net, uint64_t now_ms)
+{
+	struct packet packet = spoofed_by(vm_a, vm_b);
+
+	net_tick(net, now_ms);
+	for (int i = 0; i < 500; i++)
+		send_packet(vm_a->fd, &packet);
+	net_tick(net, now_ms + 2000);
+	ok(per_second(net, vm_a, "source-mac") == 250, "500 drops in two seconds are 250 a second");
+	net_tick(net, now_ms + 3000);
+	ok(per_second(net, vm_a, "source-mac") == 0, "and then none");
+}
+
+static void test_repair(struct net *net, struct hearer *hearer)
+{
+	take_guard_away("stka");
+	ok(is_spoofed_seen(vm_a, vm_b), "the guard taken away under a daemon");
+	ok(hears(hearer, NET_EVENT_REPAIRED, WAIT_MS) && hearer->last.slot == vm_a->tap.slot,
+	   "is noticed and told: %s", hearer->message);
+	ok(!is_spoofed_seen(vm_a, vm_b) && arrives(vm_a, vm_b, 4) && arrives(vm_a, vm_b, 6),
+	   "and is on again");
+	ok(!hears(hearer, NET_EVENT_REPAIRED, 1500) && counter(net, vm_a, "source-mac") > 0,
+	   "once; what was counted is still there");
+}
+
+static void test_lost_tap(struct net *net, struct hearer *hearer)
+{
+	must(net_tap_create(net, &vm_c->tap, &vm_c->fd, &err));
+	command("ip link delete stkc");
+	ok(hears(hearer, NET_EVENT_LOST, WAIT_MS) && hearer->last.slot == vm_c->tap.slot &&
+		   strstr(hearer->message, "the tap is gone"),
+	   "a tap that vanished is told: %s", hearer->message);
+	ok(!hears(hearer, NET_EVENT_LOST, 1500), "once");
+	close(vm_c->fd);
+	must(net_tap_destroy(net, "stkc", vm_c->tap.slot, &err));
+}
+
+/* A guard that cannot be put back, for something lies where its pin was: the tap stays down. Clsact
+ * has no pins. */
+static void test_lost_guard(struct net *net, struct hearer *hearer)
+{
+	struct net_counters counters;
+	struct packet packet;
+	char line[128];
+
+	must(net_counters_read(net, vm_a->tap.slot, &counters, &err));
+	if (strcmp(counters.attachment, "tcx") != 0)
+		return;
+	must(net_tap_create(net, &vm_c->tap, &vm_c->fd, &err));
+	take_guard_away("stkc");
+	snprintf(line, sizeof(line), "mkdir %s/stkc-in", bpf_dir);
+	command(line);
+	ok(hears(hearer, NET_EVENT_LOST, WAIT_MS) && hearer->last.slot == vm_c->tap.slot,
+	   "a guard that cannot be put back is told: %s", hearer->message);
+	packet = udp(vm_c, vm_b->ip4, 4, next_marker());
+	ok(!send_packet(vm_c->fd, &packet) && errno == EIO, "and its tap is down");
+	snprintf(line, sizeof(line), "rmdir %s/stkc-in", bpf_dir);
+	command(line);
+	close(vm_c->fd);
+	must(net_tap_destroy(net, "stkc", vm_c->tap.slot, &err));
+}
+
+static void test_keeping(struct net *net)
+{
+	struct hearer hearer = { 0 };
+	struct error failure = { 0 };
+
+	hearer.loop = loop_new(&failure);
+	if (!hearer.loop)
+		bail_out("loop_new", failure.text);
+	must(net_watch(net, hearer.loop, on_told, &hearer, &err));
+	test_told_drops(net, &hearer);
+	test_repair(net, &hearer);
+	test_lost_tap(net, &hearer);
+	test_lost_guard(net, &hearer);
+	test_rates_of_counters(net, loop_now_ms() + 100000);
+	net_close(net);
+	loop_free(hearer.loop);
+}
+
 /* --- bad input ----------------------------------------------------------------------------------
  */
 
@@ -835,7 +1019,7 @@ int main(void)
 	test_host();
 	test_refusals(net);
 	test_second_host(net);
-	net_close(net);
+	test_keeping(net);
 	test_adoption();
 	test_end();
 	umount2(bpf_root, MNT_DETACH);

@@ -319,9 +319,17 @@ static void test_guard(void **state)
 {
 	assert_string_equal(ask(*state, "{\"command\":\"guard\",\"name\":\"acme/db\"}\n"),
 			    "{\"guard\":{\"name\":\"acme/db\",\"attachment\":\"tcx\","
-			    "\"accepted_bytes\":4242,\"counters\":["
-			    "{\"name\":\"accept\",\"packets\":41,\"drop\":false},"
-			    "{\"name\":\"source-mac\",\"packets\":7,\"drop\":true}]}}\n" DONE);
+			    "\"accepted_bytes\":4242,\"delivered_bytes\":17,\"policy\":{"
+			    "\"mac\":\"06:01:02:03:04:ff\",\"addresses\":[\"10.20.0.10\"],"
+			    "\"tenant\":9,\"mtu\":1500,\"rate_bits\":100000000,"
+			    "\"rate_packets\":0},\"counters\":["
+			    "{\"name\":\"accept\",\"packets\":41,\"drop\":false,"
+			    "\"per_second\":3},"
+			    "{\"name\":\"source-mac\",\"packets\":7,\"drop\":true,"
+			    "\"per_second\":0}],\"events\":["
+			    "{\"time_ms\":1700000000000,\"guard\":\"drop\","
+			    "\"reason\":\"source-mac\",\"to_guest\":false,\"bytes\":60,"
+			    "\"frame\":\"0253ff\"}]}}\n" DONE);
 	assert_string_equal(ask(*state, "{\"command\":\"guard\",\"name\":\"x/y\"}\n"),
 			    "{\"error\":\"there is no instance 'x/y'\"}\n");
 }

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guard's body, shared by the three files that make it up: guard (loading, ending), guard_maps
+ * and guard_attach. */
+#ifndef STOKER_NET_GUARD_INTERNAL_H
+#define STOKER_NET_GUARD_INTERNAL_H
+
+#include <bpf/libbpf.h>
+
+#include "guard.skel.h"
+#include "net/guard.h"
+
+enum { PIN_PATH_MAX = 512 };
+
+struct guard {
+	char *bpf_dir;		    /* owned */
+	struct guard_bpf *skeleton; /* owned */
+	bool has_tcx;
+	struct ring_buffer *ring; /* owned; NULL: nobody listens */
+	guard_event_fn *told;
+	void *told_data;
+};
+
+/* BPF_DIR/NAMESUFFIX */
+void guard_pin_path(char path[PIN_PATH_MAX], const struct guard *guard, const char *name,
+		    const char *suffix);
+
+int guard_vms_fd(const struct guard *guard);
+
+/* Forgets entries of devices that are gone, and pins of taps that are gone. */
+int guard_sweep_vms(struct guard *guard, struct error *err);
+int guard_sweep_pins(struct guard *guard, struct error *err);
+
+#endif
