@@ -197,12 +197,38 @@ int net_sweep(struct net *net, const struct strv *keep, struct error *err)
 	return 0;
 }
 
-int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, struct error *err)
+static net_event_fn *net_told;
+static void *net_told_data;
+
+int net_watch(struct net *net, struct loop *loop, net_event_fn *told, void *data, struct error *err)
+{
+	(void)net;
+	(void)loop;
+	(void)err;
+	net_told = told;
+	net_told_data = data;
+	return 0;
+}
+
+int net_view_read(struct net *net, uint32_t slot, struct net_view *ret, struct error *err)
 {
 	(void)net;
 	(void)slot;
 	(void)ret;
-	return error_set(err, "no counters here");
+	return error_set(err, "it has no tap now");
+}
+
+static const struct instance *unguarded;
+
+const char *net_event_name(enum net_event_kind kind)
+{
+	return kind == NET_EVENT_LOST ? "lost" : "drop";
+}
+
+void instance_unguarded(struct instance *instance, const char *why)
+{
+	assert_string_equal(why, "the tap is gone");
+	unguarded = instance;
 }
 
 int image_store_open(struct loop *loop, const struct settings *settings, struct image_store **ret,
@@ -453,9 +479,48 @@ static void a_hold_keeps_vms_from_starting_and_from_ending(void **state)
 	fleet_free(more);
 }
 
+static char told[256];
+
+static void on_guard(void *data, const char *name, const struct net_event *event)
+{
+	assert_ptr_equal(data, told);
+	snprintf(told, sizeof(told), "%s %s", name, net_event_name(event->kind));
+}
+
+/* What net/ says of a slot is told of the VM in it; a lost tap ends that VM and no other. */
+static void test_guards(void **state)
+{
+	struct net_event event = { .slot = 1, .message = "" };
+	struct net_view view;
+	struct fleet *fleet = make_fleet(0, 3);
+	struct scene scene;
+	struct error err;
+
+	(void)state;
+	make_scene(&scene, 100);
+	assert_int_equal(open_roster(&scene, NULL), 0);
+	apply(&scene, fleet);
+	assert_int_equal(roster_watch_guards(scene.roster, on_guard, told, NULL), 0);
+	net_told(net_told_data, &event);
+	assert_string_equal(told, "acme/vm00001 drop");
+	assert_null(unguarded);
+	event = (struct net_event){ NET_EVENT_LOST, .slot = 2, .message = "the tap is gone" };
+	net_told(net_told_data, &event);
+	assert_string_equal(told, "acme/vm00002 lost");
+	assert_int_equal(instance_slot(unguarded), 2);
+	event = (struct net_event){ NET_EVENT_DROP, .slot = 77, .message = "" };
+	net_told(net_told_data, &event); /* of nobody: just gone */
+	assert_string_equal(told, "acme/vm00002 lost");
+	assert_int_equal(roster_guard(scene.roster, "acme/vm00001", &view, &err), -1);
+	assert_string_equal(err.text, "acme/vm00001: it has no tap now");
+	end_scene(&scene);
+	fleet_free(fleet);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_guards),
 		cmocka_unit_test(the_guards_slots_are_the_limit),
 		cmocka_unit_test(successors_wait_for_slots),
 		cmocka_unit_test(a_slot_beyond_the_range_refuses_the_start),
