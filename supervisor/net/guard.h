@@ -56,6 +56,9 @@ bool guard_is_attached(struct guard *guard, const char *tap, unsigned ifindex);
  * a gap. */
 bool guard_reattach(struct guard *guard, const char *tap, unsigned ifindex);
 
+/* For a device that has a new name. Missing pins are fine. */
+int guard_rename(struct guard *guard, const char *from, const char *to, struct error *err);
+
 /* Drops the pins of a deleted device. Missing is fine. */
 void guard_forget(struct guard *guard, const char *tap);
 

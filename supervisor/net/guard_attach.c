@@ -172,6 +172,19 @@ bool guard_reattach(struct guard *guard, const char *tap, unsigned ifindex)
 	return true;
 }
 
+int guard_rename(struct guard *guard, const char *from, const char *to, struct error *err)
+{
+	char old[PIN_PATH_MAX], new[PIN_PATH_MAX];
+
+	for (size_t i = 0; i < SIDES; i++) {
+		guard_pin_path(old, guard, from, sides[i].suffix);
+		guard_pin_path(new, guard, to, sides[i].suffix);
+		if (rename(old, new) < 0 && errno != ENOENT)
+			return error_errno(err, errno, "%s: rename the pin", old);
+	}
+	return 0;
+}
+
 void guard_forget(struct guard *guard, const char *tap)
 {
 	char path[PIN_PATH_MAX];

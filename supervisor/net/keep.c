@@ -35,8 +35,10 @@ void keep_add(struct net *net, const struct net_tap *tap)
 {
 	struct kept *kept = net->kept[tap->slot];
 
-	if (!kept)
+	if (!kept) {
 		kept = net->kept[tap->slot] = xcalloc(1, sizeof(*kept));
+		net->kept_count++;
+	}
 	memmove(kept->name, tap->name, strlen(tap->name) + 1); /* it may be the same */
 	kept->tap = *tap;
 	kept->tap.name = kept->name;
@@ -44,10 +46,11 @@ void keep_add(struct net *net, const struct net_tap *tap)
 
 void keep_drop(struct net *net, uint32_t slot)
 {
-	if (slot >= NET_SLOTS_MAX)
+	if (slot >= NET_SLOTS_MAX || !net->kept[slot])
 		return;
 	free(net->kept[slot]);
 	net->kept[slot] = NULL;
+	net->kept_count--;
 }
 
 void keep_close(struct net *net)
@@ -200,10 +203,20 @@ void net_tick(struct net *net, uint64_t now_ms)
 	}
 }
 
+/* One a second: each takes some 30 ms of the daemon's time. Without VMs there is no stock. */
+static void stock(struct net *net)
+{
+	if (!net->kept_count)
+		pool_drain(net);
+	else if (pool_fill(net, NULL) < 0)
+		return; /* the VM that needs one says why */
+}
+
 static void on_tick(struct watch *watch, unsigned events, void *data)
 {
 	(void)events;
 	net_tick(data, loop_now_ms());
+	stock(data);
 	watch_rearm(watch, TICK_MS);
 }
 

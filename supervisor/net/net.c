@@ -46,6 +46,8 @@ struct net *net_close(struct net *net)
 	if (!net)
 		return NULL;
 	keep_close(net);
+	if (net->guard)
+		pool_drain(net);
 	guard_close(net->guard);
 	rtnl_close(net->rtnl);
 	free(net);
@@ -54,6 +56,7 @@ struct net *net_close(struct net *net)
 
 int net_remove(struct net *net, struct error *err)
 {
+	pool_drain(net);
 	if (guard_remove(net->guard, err) < 0 || nat_remove(err) < 0)
 		return error_wrap(err, "network: remove");
 	return 0;
@@ -182,18 +185,42 @@ static int admit_device(struct net *net, const struct net_tap *tap, const struct
 	return 0;
 }
 
+static int refuse_existing(const char *name, struct error *err)
+{
+	if (if_nametoindex(name))
+		return error_set(err, "tap '%s': exists already (ip link delete %s)", name, name);
+	return 0;
+}
+
 int net_tap_create(struct net *net, const struct net_tap *tap, int *ret_fd, struct error *err)
 {
 	struct rtnl_link link = { .name = tap->name };
 	_cleanup_close_ int fd = -1;
 	struct guard_vm vm;
 
-	if (net_make_vm(tap, &vm, err) < 0 ||
-	    tap_create(tap->name, 0, &fd, &link.ifindex, err) < 0 ||
-	    admit_device(net, tap, &link, &vm, err) < 0)
+	if (net_make_vm(tap, &vm, err) < 0 || refuse_existing(tap->name, err) < 0)
+		return -1;
+	if (!pool_take(net, tap->name, 0, &fd, &link.ifindex) &&
+	    tap_create(tap->name, 0, &fd, &link.ifindex, err) < 0)
+		return -1;
+	if (admit_device(net, tap, &link, &vm, err) < 0)
 		return -1;
 	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+/* One of the stock, if there is one: it goes down, with its guard, and comes back with it. */
+static int lend_stock(struct net *net, const struct net_tap *tap, int netns_fd, uid_t owner,
+		      bool *ret_is_lent, struct error *err)
+{
+	struct rtnl_link link = { .name = tap->name };
+	_cleanup_close_ int fd = -1;
+
+	*ret_is_lent = pool_take(net, tap->name, owner, &fd, &link.ifindex);
+	if (!*ret_is_lent || rtnl_link_move(net->rtnl, &link, netns_fd, err) == 0)
+		return 0;
+	net_tap_destroy(net, tap->name, tap->slot, NULL);
+	return -1;
 }
 
 int net_tap_lend(struct net *net, const struct net_tap *tap, int netns_fd, uid_t owner,
@@ -203,13 +230,13 @@ int net_tap_lend(struct net *net, const struct net_tap *tap, int netns_fd, uid_t
 	struct guard_vm vm;
 	unsigned ifindex;
 	int home, result;
+	bool is_lent;
 
-	(void)net;
-	if (net_make_vm(tap, &vm, err) < 0)
+	if (net_make_vm(tap, &vm, err) < 0 || refuse_existing(tap->name, err) < 0 ||
+	    lend_stock(net, tap, netns_fd, owner, &is_lent, err) < 0)
 		return -1;
-	if (if_nametoindex(tap->name))
-		return error_set(err, "tap '%s': exists already (ip link delete %s)", tap->name,
-				 tap->name);
+	if (is_lent)
+		return 0;
 	if (netns_enter(netns_fd, &home, err) < 0)
 		return error_wrap(err, "tap '%s'", tap->name);
 	result = tap_create(tap->name, owner, &fd, &ifindex, err);
@@ -312,6 +339,7 @@ int net_sweep(struct net *net, const struct strv *keep, struct error *err)
 {
 	CLEANUP(cleanup_names) struct if_nameindex *names = NULL;
 
+	pool_drain(net);
 	if (!keep->count && rtnl_group_delete(net->rtnl, TAP_GROUP, err) < 0)
 		return -1;
 	names = if_nameindex();

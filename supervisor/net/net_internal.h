@@ -8,6 +8,7 @@
 
 #include "net/guard.h"
 #include "net/net.h"
+#include "net/pool.h"
 #include "net/rtnl.h"
 
 /* What is remembered of a tap that is guarded. */
@@ -32,6 +33,8 @@ struct net {
 	void *told_data;
 	uint64_t ticked_ms; /* loop_now_ms of the last tick; 0 = none */
 	unsigned told_since_tick;
+	unsigned kept_count;
+	struct pool pool;
 };
 
 /* --- keep.c --- */

@@ -99,6 +99,19 @@ int rtnl_link_set(struct rtnl *rtnl, const struct rtnl_link *link,
 	return 0;
 }
 
+int rtnl_link_rename(struct rtnl *rtnl, const struct rtnl_link *link, const char *name,
+		     struct error *err)
+{
+	struct request request;
+	struct ifinfomsg *info = begin(&request, RTM_NEWLINK, 0, sizeof(*info));
+
+	info->ifi_index = (int)link->ifindex;
+	mnl_attr_put_strz(request.header, IFLA_IFNAME, name);
+	if (transact(rtnl, &request) < 0)
+		return error_errno(err, errno, "link '%s': rename to %s", link->name, name);
+	return 0;
+}
+
 int rtnl_link_raise(struct rtnl *rtnl, const struct rtnl_link *link, bool is_up, struct error *err)
 {
 	struct request request;

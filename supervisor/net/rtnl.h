@@ -31,6 +31,8 @@ struct rtnl_link_values {
 
 int rtnl_link_set(struct rtnl *rtnl, const struct rtnl_link *link,
 		  const struct rtnl_link_values *values, struct error *err);
+int rtnl_link_rename(struct rtnl *rtnl, const struct rtnl_link *link, const char *name,
+		     struct error *err); /* a link that is down */
 int rtnl_link_raise(struct rtnl *rtnl, const struct rtnl_link *link, bool is_up, struct error *err);
 /* To another network namespace. It goes down, and loses its guard, addresses and routes. */
 int rtnl_link_move(struct rtnl *rtnl, const struct rtnl_link *link, int netns_fd,

@@ -35,7 +35,7 @@ static int open_clone_device(int *ret_fd, struct error *err)
 	return 0;
 }
 
-int tap_create(const char *name, uid_t owner, int *ret_fd, unsigned *ret_ifindex, struct error *err)
+int tap_open(const char *name, int *ret_fd, unsigned *ret_ifindex, struct error *err)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	int header_bytes = VNET_HEADER_BYTES;
@@ -51,8 +51,6 @@ int tap_create(const char *name, uid_t owner, int *ret_fd, unsigned *ret_ifindex
 	strcpy(request.ifr_name, name);
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
 		return error_errno(err, errno, "tap '%s': create", name);
-	/* Until here an error drops the device with its descriptor; from TUNSETPERSIST on the
-	 * caller deletes it. Always with an owner, so that no other user can attach to it. */
 	ifindex = if_nametoindex(name);
 	if (!ifindex)
 		return error_errno(err, errno, "tap '%s': gone as soon as created", name);
@@ -63,12 +61,30 @@ int tap_create(const char *name, uid_t owner, int *ret_fd, unsigned *ret_ifindex
 		return error_errno(err, errno, "tap '%s': set its address", name);
 	if (ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) < 0)
 		return error_errno(err, errno, "tap '%s': set the virtio header size", name);
+	/* Always with an owner, so that no other user can attach to it. */
+	if (ioctl(fd, TUNSETOWNER, 0UL) < 0)
+		return error_errno(err, errno, "tap '%s': set the owner", name);
+	*ret_fd = take_fd(&fd);
+	*ret_ifindex = ifindex;
+	return 0;
+}
+
+int tap_keep(const char *name, int fd, uid_t owner, struct error *err)
+{
 	if (ioctl(fd, TUNSETOWNER, (unsigned long)owner) < 0)
 		return error_errno(err, errno, "tap '%s': set the owner", name);
 	if (ioctl(fd, TUNSETPERSIST, 1UL) < 0)
 		return error_errno(err, errno, "tap '%s': make it persistent", name);
+	return 0;
+}
+
+int tap_create(const char *name, uid_t owner, int *ret_fd, unsigned *ret_ifindex, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (tap_open(name, &fd, ret_ifindex, err) < 0 || tap_keep(name, fd, owner, err) < 0)
+		return -1;
 	*ret_fd = take_fd(&fd);
-	*ret_ifindex = ifindex;
 	return 0;
 }
 

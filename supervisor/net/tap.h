@@ -8,9 +8,15 @@
 
 #include "base/error.h"
 
-/* Creates a persistent tap (an existing name is an error) that `owner` may open by name. *ret_fd is
- * its queue: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR with the 12-byte header of virtio 1, close-on-exec.
- * The link is down, and its address that of the gateway. */
+/* Creates a tap (an existing name is an error) that goes with its descriptor. *ret_fd is its queue:
+ * IFF_TAP | IFF_NO_PI | IFF_VNET_HDR with the 12-byte header of virtio 1, close-on-exec. The link
+ * is down, and its address that of the gateway. */
+int tap_open(const char *name, int *ret_fd, unsigned *ret_ifindex, struct error *err);
+
+/* Makes it persistent, and one that `owner` may open by name. */
+int tap_keep(const char *name, int fd, uid_t owner, struct error *err);
+
+/* Both. */
 int tap_create(const char *name, uid_t owner, int *ret_fd, unsigned *ret_ifindex,
 	       struct error *err);
 
