@@ -20,7 +20,7 @@ ok() {
 	tap_what=$1
 	shift
 	tap_output=$("$@" 2>&1)
-	tap_result $? "$tap_what" || printf '%s\n' "$tap_output" | head -n 80 | sed 's/^/# /'
+	tap_result $? "$tap_what" || printf '%s\n' "$tap_output" | head -n 60 | sed 's/^/# /'
 }
 
 not_ok() {
@@ -43,7 +43,7 @@ like() {
 	*"$3"*) tap_result 0 "$1" ;;
 	*)
 		tap_result 1 "$1"
-		printf 'not found: %s\nin: %s\n' "$3" "$2" | head -n 80 | sed 's/^/# /'
+		printf 'not found: %s\nin: %s\n' "$3" "$2" | head -n 60 | sed 's/^/# /'
 		;;
 	esac
 }

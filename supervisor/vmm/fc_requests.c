@@ -173,13 +173,6 @@ void fc_requests_limit(const struct vmm_limits *limits, const struct strv *disks
 	add(ret, "PATCH", xstrdup("/balloon"), balloon(limits));
 }
 
-void fc_requests_pause(bool pause, struct api_requests *ret)
-{
-	*ret = (struct api_requests){ 0 };
-	add(ret, "PATCH", xstrdup("/vm"),
-	    make(json_pack("{s:s}", "state", pause ? "Paused" : "Resumed")));
-}
-
 void fc_requests_reset(struct api_requests *requests)
 {
 	for (size_t i = 0; i < requests->count; i++) {

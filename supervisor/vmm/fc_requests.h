@@ -42,7 +42,6 @@ void fc_requests_boot(const struct vmm_config *config, const struct fc_release *
 /* Of a running VM with these writable disks. */
 void fc_requests_limit(const struct vmm_limits *limits, const struct strv *disks,
 		       struct api_requests *ret);
-void fc_requests_pause(bool pause, struct api_requests *ret);
 
 void fc_requests_reset(struct api_requests *requests);
 

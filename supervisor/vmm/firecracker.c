@@ -58,10 +58,12 @@ struct vmm {
 	int root_fd; /* of the jail */
 	char *run_dir;
 	struct strv writable; /* serials of the disks that may be limited */
+	struct vmm_limits limits;
 	pid_t pid;
 	uint64_t start_time;
 	bool was_started;
 	bool was_killed;
+	bool is_paused;
 	char *failure; /* why the start was given up; NULL: it was not */
 	char description[64];
 };
@@ -210,6 +212,7 @@ static struct vmm *vmm_new(struct loop *loop, const struct settings *settings,
 	vmm->data = data;
 	vmm->root_fd = -1;
 	vmm->run_dir = xstrdup(config->run_dir);
+	vmm->limits = config->limits;
 	for (size_t i = 0; i < config->disk_count; i++)
 		if (!config->disks[i].read_only)
 			strv_add(&vmm->writable, config->disks[i].serial);
@@ -446,38 +449,45 @@ static void fc_kill(struct vmm *vmm)
 	cgroup_leaf_kill(vmm->leaf);
 }
 
-static void run(struct vmm *vmm, enum vmm_wish wish, struct api_requests *requests)
-{
-	if (vmm->api && vmm->child)
-		fc_api_run(vmm->api, (int)wish, requests);
-	fc_requests_reset(requests);
-}
-
-static void fc_limit(struct vmm *vmm, const struct vmm_limits *limits)
+static void send_limits(struct vmm *vmm)
 {
 	struct api_requests requests;
+
+	if (!vmm->api || !vmm->child)
+		return;
+	fc_requests_limit(&vmm->limits, &vmm->writable, &requests);
+	fc_api_run(vmm->api, VMM_WISH_LIMIT, &requests);
+}
+
+/* A paused one hears of it when it is resumed. */
+static void fc_limit(struct vmm *vmm, const struct vmm_limits *limits)
+{
 	struct error err;
 
-	fc_requests_limit(limits, &vmm->writable, &requests);
-	run(vmm, VMM_WISH_LIMIT, &requests);
+	vmm->limits = *limits;
+	if (!vmm->is_paused)
+		send_limits(vmm);
 	if (cgroup_leaf_limit_disks(vmm->leaf, vmm->settings, limits, &err) < 0)
 		log_warning("%s", err.text);
 }
 
+/* By signals, and not by PATCH /vm: after "Resumed" a Firecracker of version 1.16 keeps back all
+ * that the host says over vsock, as if a snapshot had been restored (Vsock::kick in its sources:
+ * pending_event_ack). */
 static void fc_pause(struct vmm *vmm)
 {
-	struct api_requests requests;
-
-	fc_requests_pause(true, &requests);
-	run(vmm, VMM_WISH_PAUSE, &requests);
+	vmm->is_paused = true;
+	if (vmm->child)
+		child_kill(vmm->child, SIGSTOP);
 }
 
 static void fc_resume(struct vmm *vmm)
 {
-	struct api_requests requests;
-
-	fc_requests_pause(false, &requests);
-	run(vmm, VMM_WISH_RESUME, &requests);
+	if (vmm->child)
+		child_kill(vmm->child, SIGCONT);
+	if (vmm->is_paused)
+		send_limits(vmm);
+	vmm->is_paused = false;
 }
 
 static pid_t fc_pid(const struct vmm *vmm)

@@ -104,7 +104,7 @@ struct vmm_driver {
 		     void *data, struct vmm **ret, struct error *err);
 
 	/* Takes over a VM that an earlier daemon started with this run directory. Of the config,
-	 * what describes the process counts: name, id, run directory, uid, console. */
+	 * what describes the process counts: name, id, run directory, uid, console, limits. */
 	int (*adopt)(struct loop *loop, const struct settings *settings,
 		     const struct vmm_config *config, pid_t pid, uint64_t start_time,
 		     const struct vmm_callbacks *callbacks, void *data, struct vmm **ret,
@@ -116,7 +116,8 @@ struct vmm_driver {
 	/* Replaces the limits that it runs with. */
 	void (*limit)(struct vmm *vmm, const struct vmm_limits *limits);
 
-	/* Stops the guest's processors, and lets them go on. */
+	/* Stops the guest's processors, and lets them go on. Limits that change meanwhile hold from
+	 * then on. Each may be said to one that is so already. */
 	void (*pause)(struct vmm *vmm);
 	void (*resume)(struct vmm *vmm);
 

@@ -15,10 +15,10 @@ say_why() {
 	ctl status acme/web
 	ctl status beta/neighbour
 	ctl guard acme/web | awk '$2 != 0'
-	ctl logs -n 20 acme/web
-	systemctl --no-pager status stokerd | head -n 5
-	journalctl -u stokerd -n 20 --no-pager
-	ip -4 route | grep stk
+	ip -o link show type tun
+	ip neigh show nud permanent
+	ctl logs -n 12 acme/web
+	journalctl -u stokerd -n 12 --no-pager
 	curl -gsvm 5 http://10.20.0.10/ 2>&1 | tail -n 5
 	return 1
 }
@@ -35,7 +35,7 @@ write_web() { # DRIVER MEMORY
 		    vms:
 		      web:
 		        image: oci:/srv/images/busybox
-		        command: ["echo kernel \$(uname -r); logger to syslog; exec httpd -f -p 80 -h /www"]
+		        command: ["trap 'echo asked to end; exit 0' TERM; echo kernel \$(uname -r); logger to syslog; httpd -f -p 80 -h /www & wait"]
 		        addresses: [10.20.0.10, "fd00:20::10"]
 		        memory: $2
 		        vmm: $1
@@ -111,6 +111,25 @@ vm_reload() { # DRIVER
 	ok "$1: mended, it is taken" systemctl reload stokerd
 }
 
+# Paused and resumed, it hears the host as before: being asked to end, it says so.
+vm_pause() { # DRIVER
+	old=$(member acme/web pid)
+	asked=$(times_asked)
+	ok "$1: stokerctl pause" stokerctl pause acme/web
+	is "$1: it is paused" "$(member acme/web phase)" paused
+	not_ok "$1: and answers nobody" curl -gsfm 5 http://10.20.0.10/
+	ok "$1: stokerctl resume" stokerctl resume acme/web
+	ok "$1: resumed, it answers" wait_page http://10.20.0.10/
+	is "$1: and is the same" "$(member acme/web phase) $(member acme/web pid)" "running $old"
+	ok "$1: restarted" stokerctl restart acme/web
+	ok "$1: it is another" wait_for 300 runs_anew acme/web "$old"
+	is "$1: the old one was asked to end, and heard it" "$(times_asked)" $((asked + 1))
+}
+
+times_asked() {
+	grep -c 'asked to end' /var/log/stoker/acme/web.log
+}
+
 daemon_is_not() { # PID
 	now=$(systemctl show -P MainPID stokerd)
 	[ "$now" -ne 0 ] && [ "$now" -ne "$1" ] && unit_is stokerd ActiveState active &&
@@ -124,7 +143,7 @@ daemon_returns() { # PID of the old one
 vm_adoption() { # DRIVER
 	before=$(vmm_pids)
 	ok "$1: systemctl restart" systemctl restart stokerd
-	ok "$1: adopts what runs" wait_phase acme/web running
+	ok "$1: adopts what runs" daemon_returns 0
 	is "$1: with the same processes" "$(vmm_pids)" "$before"
 	daemon=$(systemctl show -P MainPID stokerd)
 	kill -KILL "$daemon"
@@ -158,6 +177,7 @@ vm_life() { # DRIVER
 	vm_limits "$1"
 	vm_crash "$1"
 	vm_reload "$1"
+	vm_pause "$1"
 	vm_adoption "$1"
 	vm_removal "$1"
 }

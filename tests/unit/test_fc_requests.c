@@ -131,19 +131,11 @@ static void test_changes(void **state)
 	fc_requests_limit(&limits, &disks, &requests);
 	print(&requests, &text);
 	fc_requests_reset(&requests);
-	fc_requests_pause(true, &requests);
-	print(&requests, &text);
-	fc_requests_reset(&requests);
-	fc_requests_pause(false, &requests);
-	print(&requests, &text);
-	fc_requests_reset(&requests);
 	assert_string_equal(strbuf_text(&text),
 			    "PATCH /drives/upper {\"drive_id\":\"upper\",\"rate_limiter\":"
 			    "{\"bandwidth\":{\"size\":0,\"refill_time\":0},"
 			    "\"ops\":{\"size\":1000,\"refill_time\":1000}}}\n"
-			    "PATCH /balloon {\"amount_mib\":32}\n"
-			    "PATCH /vm {\"state\":\"Paused\"}\n"
-			    "PATCH /vm {\"state\":\"Resumed\"}\n");
+			    "PATCH /balloon {\"amount_mib\":32}\n");
 }
 
 static void test_tap_is_marked(void **state)
@@ -205,10 +197,6 @@ static void test_every_release(void **state)
 		fc_requests_limit(&config.limits, &disks, &requests);
 		take(&session, &requests);
 		fc_requests_limit(&(struct vmm_limits){ 0 }, &disks, &requests);
-		take(&session, &requests);
-		fc_requests_pause(true, &requests);
-		take(&session, &requests);
-		fc_requests_pause(false, &requests);
 		take(&session, &requests);
 	}
 }
