@@ -15,6 +15,7 @@ enum entry_kind { ENTRY_TEXT, ENTRY_LIST, ENTRY_ENVIRONMENT, ENTRY_FLAG, ENTRY_M
 
 enum {
 	BOTH = CONFIG_FROM_IMAGE | CONFIG_FROM_MANIFEST,
+	IMAGE = CONFIG_FROM_IMAGE,
 	MANIFEST = CONFIG_FROM_MANIFEST,
 	BASE = CONFIG_FROM_BASE,
 	LIST_MAX = 65536,
@@ -46,6 +47,8 @@ static const struct grammar {
 	{ CONFIG_TMPFS, ENTRY_LIST, FIELD(tmpfs), MANIFEST },
 	{ CONFIG_DISK, ENTRY_LIST, FIELD(disks), MANIFEST },
 	{ CONFIG_CHANNEL_KEY, ENTRY_KEY, FIELD(channel_key), MANIFEST },
+	{ CONFIG_VERITY, ENTRY_TEXT, FIELD(verity), IMAGE },
+	{ CONFIG_VERIFY, ENTRY_FLAG, FIELD(verify), MANIFEST },
 	{ CONFIG_READ_ONLY, ENTRY_FLAG, FIELD(read_only), MANIFEST },
 	{ CONFIG_MODULE, ENTRY_LIST, FIELD(modules), BASE },
 };
@@ -252,6 +255,7 @@ void config_merge(struct config *config, struct config *image)
 	take_text(&config->user, &image->user);
 	take_text(&config->working_dir, &image->working_dir);
 	take_text(&config->stop_signal, &image->stop_signal);
+	take_text(&config->verity, &image->verity);
 }
 
 void config_reset(struct config *config)

@@ -34,6 +34,8 @@ struct config {
 	struct list tmpfs;
 	struct list disks; /* none: they have serials */
 	bool read_only;
+	bool verify;  /* the disk "base", by: */
+	char *verity; /* the image's hash tree */
 	struct list modules;
 };
 

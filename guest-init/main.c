@@ -29,6 +29,7 @@
 #include "guest-init/service.h"
 #include "guest-init/syslog.h"
 #include "guest-init/timer.h"
+#include "guest-init/verity.h"
 
 enum {
 	DEFAULT_GRACE_MS = 10000,
@@ -69,6 +70,7 @@ struct init {
 	bool logs_paused;
 	bool killed; /* SIGKILL was ours */
 	bool ends_by_reset;
+	bool is_damaged; /* the image; the report says so already */
 	enum phase phase;
 	uint64_t deadline_ms; /* of the phase; UINT64_MAX: none */
 };
@@ -183,7 +185,7 @@ static int build_world(struct init *init, struct failure *why)
 		panic(why);
 	if (load_config(config, why) < 0)
 		return -1;
-	if (mounts_root(&init->mounts, &config->disks, why) < 0 || mounts_system(config, why) < 0 ||
+	if (mounts_root(&init->mounts, config, why) < 0 || mounts_system(config, why) < 0 ||
 	    network_up(config, why) < 0 || names_write(init->mounts.root, config, why) < 0 ||
 	    service_make_working_dir(config, why) < 0)
 		return -1;
@@ -241,6 +243,27 @@ static void read_pipe(struct init *init, enum source source, enum log_stream str
 		unwatch(init, source);
 }
 
+static void report_failure(struct init *init, const struct failure *why)
+{
+	init->report.kind = htole32(EXIT_INIT_ERROR);
+	memcpy(init->report.message, why->text, sizeof(init->report.message));
+}
+
+/* A workload that meets an I/O error may do anything: it ends here, and with the true reason. */
+static void look_for_damage(struct init *init, const char *record, size_t length)
+{
+	struct failure why = { "" };
+
+	if (!init->config.verify || init->is_damaged || !verity_is_damage(record, length, &why))
+		return;
+	init->is_damaged = true;
+	report_failure(init, &why);
+	if (init->phase > PHASE_STOPPING)
+		return;
+	init->killed = true;
+	kill(-1, SIGKILL);
+}
+
 /* One read, one record, for /dev/log and /dev/kmsg alike. */
 static void read_records(struct init *init, enum source source, enum log_stream stream,
 			 size_t (*format)(const char *, size_t, char[SYSLOG_LINE_MAX]))
@@ -255,6 +278,8 @@ static void read_records(struct init *init, enum source source, enum log_stream 
 			continue;
 		if (n < 0)
 			return;
+		if (source == SOURCE_KERNEL)
+			look_for_damage(init, record, (size_t)n);
 		channel_log(&init->channel, stream, line, format(record, (size_t)n, line));
 	}
 }
@@ -306,6 +331,8 @@ static void set_report(struct init *init, int status)
 	enum exit_kind kind = WIFEXITED(status) ? EXIT_CODE : EXIT_SIGNAL;
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
 
+	if (init->is_damaged)
+		return;
 	if (oom && (killed || child_killed)) {
 		kind = EXIT_OOM;
 		code = SIGKILL;
@@ -485,9 +512,11 @@ static void start(struct init *init)
 			return;
 		}
 	}
+	/* Where a read failed is of less interest than why. */
+	if (init->config.verify)
+		verity_find_damage(&why);
 	dprintf(2, "stoker-init: %s\n", why.text);
-	init->report.kind = htole32(EXIT_INIT_ERROR);
-	memcpy(init->report.message, why.text, sizeof(init->report.message));
+	report_failure(init, &why);
 	enter_phase(init, PHASE_DRAINING, 0);
 }
 

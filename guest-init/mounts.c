@@ -23,6 +23,7 @@
 
 #include "guest-init/root.h"
 #include "guest-init/sysfs.h"
+#include "guest-init/verity.h"
 
 enum { DISK_WAIT_MS = 10000, DISK_POLL_MS = 5 };
 
@@ -140,13 +141,16 @@ static int find_disk(const char *name, const struct list *order, char device[64]
 struct disk {
 	const char *name, *type, *target;
 	unsigned long flags;
+	bool is_checked; /* if anything is */
 };
 
-static int mount_disk(const struct disk *disk, const struct list *order, struct failure *why)
+static int mount_disk(const struct disk *disk, const struct config *config, struct failure *why)
 {
 	char device[64];
 
-	if (find_disk(disk->name, order, device, why) < 0)
+	if (find_disk(disk->name, &config->disks, device, why) < 0)
+		return -1;
+	if (disk->is_checked && config->verify && verity_open(config->verity, device, why) < 0)
 		return -1;
 	if (mount(device, disk->target, disk->type, disk->flags, NULL) < 0)
 		return failure_set(why, "mount disk '%s' (%s): %s", disk->name, disk->type,
@@ -214,12 +218,13 @@ static int switch_root(struct failure *why)
 	return 0;
 }
 
-int mounts_root(struct mounts *mounts, const struct list *order, struct failure *why)
+int mounts_root(struct mounts *mounts, const struct config *config, struct failure *why)
 {
-	static const struct disk base = { "base", "squashfs", "/base", MS_RDONLY | MS_NODEV };
-	static const struct disk upper = { "upper", "ext4", "/upper", MS_NODEV | MS_NOATIME };
+	static const struct disk base = { "base", "squashfs", "/base", MS_RDONLY | MS_NODEV, true };
+	static const struct disk upper = { "upper", "ext4", "/upper", MS_NODEV | MS_NOATIME,
+					   false };
 
-	if (mount_disk(&base, order, why) < 0 || mount_disk(&upper, order, why) < 0 ||
+	if (mount_disk(&base, config, why) < 0 || mount_disk(&upper, config, why) < 0 ||
 	    make_layer(why) < 0)
 		return -1;
 	mounts->upper = open("/upper", O_PATH | O_CLOEXEC);

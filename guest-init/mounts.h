@@ -20,8 +20,9 @@ int mounts_early(struct failure *why);
 int mounts_load_modules(const struct list *modules, struct failure *why);
 
 /* Mounts the disks "base" and "upper" as one root and moves into it. They are those with such a
- * serial or, when `order` has any names, those at their places there. The initramfs is emptied. */
-int mounts_root(struct mounts *mounts, const struct list *order, struct failure *why);
+ * serial or, when config->disks has any names, those at their places there; "base" is checked while
+ * it is read if the configuration says so. The initramfs is emptied. */
+int mounts_root(struct mounts *mounts, const struct config *config, struct failure *why);
 
 /* /proc, /sys, /dev ..., the tmpfs mounts of the manifest, and the cgroup hierarchy. */
 int mounts_system(const struct config *config, struct failure *why);

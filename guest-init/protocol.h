@@ -36,6 +36,10 @@ enum config_tag {
 	CONFIG_WORKING_DIR,    /* absolute; created when missing */
 	CONFIG_STOP_SIGNAL,    /* "SIGTERM", "TERM" or a number */
 
+	/* Only in the image's. */
+	CONFIG_VERITY = 16, /* its hash tree, as a dm-verity table has it behind the block sizes:
+			       "BLOCKS HASH-START sha256 ROOT SALT" */
+
 	/* Only in the manifest's. */
 	CONFIG_HAS_ENTRYPOINT = 32, /* empty: the list (even an empty one) replaces the image's,
 				       and the image's command is dropped, as Compose does */
@@ -51,6 +55,7 @@ enum config_tag {
 	CONFIG_PEERS,	    /* lines for /etc/hosts, until FRAME_HOSTS replaces them */
 	CONFIG_DISK,	    /* "base": of a VMM that sets no serials, the disks in their order */
 	CONFIG_CHANNEL_KEY, /* CHANNEL_KEY_SIZE random bytes, of this VM alone: see FRAME_HELLO */
+	CONFIG_VERIFY,	    /* empty: the base disk is to be checked by the image's hash tree */
 
 	/* Only in /stoker/modules, which lies beside the modules in the cached segment. */
 	CONFIG_MODULE = 64, /* a path in the initramfs, in the order to load */

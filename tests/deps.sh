@@ -15,7 +15,7 @@ run="qemu-system-x86 nftables iproute2 ca-certificates"
 # the system tests compare with.
 test="clang-format libcmocka-dev valgrind mandoc perl git curl busybox-static squashfs-tools umoci
 skopeo docker-registry e2fsprogs attr libcap2-bin procps openssl zstd
-strace"
+strace cryptsetup-bin"
 
 case $(dpkg --print-architecture) in
 amd64)

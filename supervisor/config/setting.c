@@ -59,6 +59,7 @@ static const struct setting table[] = {
 	{ "image", "credential_helpers", SETTING_PATH, AT(credential_helpers_dir) },
 	{ "image", "jobs", SETTING_U32, AT(jobs), 0, 64 },
 	{ "image", "compress", SETTING_COMPRESSION, AT(compression) },
+	{ "image", "verity", SETTING_BOOL, AT(verity) },
 	{ "image", "keep", SETTING_U32, AT(image_keep), 0, 1000000 },
 	{ "image", "keep_for", SETTING_DURATION, AT(image_keep_for_ms), 0, UINT32_MAX },
 	{ "image", "min_free", SETTING_SIZE, AT(image_min_free), 0, UINT64_C(1) << 50 },

@@ -149,6 +149,7 @@ static void print_image(const json_t *image)
 		{ "user", "user" },
 		{ "directory", "working_dir" },
 		{ "stop signal", "stop_signal" },
+		{ "hash tree", "verity" },
 		{ "ports", "ports" },
 		{ "volumes", "volumes" },
 		{ "labels", "labels" },

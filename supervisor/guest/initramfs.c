@@ -232,6 +232,8 @@ static int build_config(const struct guest_config *config, struct strbuf *out, s
 	config_add_list(out, CONFIG_TMPFS, &spec->tmpfs);
 	if (config->disks)
 		config_add_list(out, CONFIG_DISK, config->disks);
+	if (config->is_verified)
+		config_add(out, CONFIG_VERIFY, NULL, 0);
 	if (spec->read_only)
 		config_add(out, CONFIG_READ_ONLY, NULL, 0);
 	add_network(out, config);

@@ -7,6 +7,7 @@
 #ifndef STOKER_GUEST_INITRAMFS_H
 #define STOKER_GUEST_INITRAMFS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ struct guest_config {
 	const uint8_t
 		*channel_key; /* CHANNEL_KEY_SIZE bytes; NULL: none, and the host hears nothing */
 	const struct strv *disks; /* names in the VMM's order; NULL: it sets serials */
+	bool is_verified;	  /* the guest checks the base disk by the image's hash tree */
 	const char *hosts; /* lines for /etc/hosts beyond the guest's own name and extra_hosts */
 	const void *image_record; /* opaque: written by stoker-image, read by stoker-init */
 	size_t image_record_length;

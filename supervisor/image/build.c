@@ -6,6 +6,7 @@
  */
 #include "image/build.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -19,12 +20,14 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "guest-init/protocol.h"
 #include "image/config.h"
 #include "image/confine.h"
 #include "image/flatten.h"
 #include "image/layers.h"
 #include "image/report.h"
 #include "image/squash.h"
+#include "image/verity.h"
 
 enum { FD_REPORT = 3, FD_SQUASHFS, FD_RECORD, FD_CONFIG, FD_LAYERS };
 
@@ -34,6 +37,7 @@ struct build {
 	unsigned jobs;
 	struct compression compression;
 	bool is_compression_given;
+	bool has_verity;
 	char config_digest[DIGEST_HEX + 1];
 	struct layer_blob layers[REPORT_LAYERS_MAX];
 	size_t layer_count;
@@ -99,6 +103,9 @@ static int parse_option(struct build *build, int option, struct error *err)
 	case 'z':
 		build->is_compression_given = true;
 		return compression_parse(optarg, &build->compression, err);
+	case 'v':
+		build->has_verity = true;
+		return 0;
 	case 'c':
 		return parse_digest(optarg, build->config_digest, err);
 	case 'y':
@@ -113,6 +120,7 @@ static int parse_arguments(struct build *build, int argc, char **argv, struct er
 	static const struct option options[] = {
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "compress", required_argument, NULL, 'z' },
+		{ "verity", no_argument, NULL, 'v' },
 		{ "config-digest", required_argument, NULL, 'c' },
 		{ "layer", required_argument, NULL, 'y' },
 		{ 0 },
@@ -202,6 +210,22 @@ static int read_config(struct build *build, struct error *err)
 	return 0;
 }
 
+/* Where the guest, or stoker-image verify, finds the root of the tree. */
+static int add_verity(struct build *build, struct error *err)
+{
+	struct config_entry entry = { .tag = htole32(CONFIG_VERITY) };
+	char text[VERITY_TEXT_SIZE];
+
+	if (!build->has_verity)
+		return 0;
+	if (verity_append(FD_SQUASHFS, text, err) < 0)
+		return -1;
+	entry.length = htole32((uint32_t)strlen(text));
+	strbuf_add(&build->config.record, &entry, sizeof(entry));
+	strbuf_puts(&build->config.record, text);
+	return 0;
+}
+
 static int write_record(const struct build *build, struct error *err)
 {
 	const struct strbuf *record = &build->config.record;
@@ -235,7 +259,8 @@ static int run(struct build *build, struct error *err)
 		.data = build,
 	};
 
-	if (read_config(build, err) < 0 || flatten_layers(&options, err) < 0)
+	if (read_config(build, err) < 0 || flatten_layers(&options, err) < 0 ||
+	    add_verity(build, err) < 0)
 		return -1;
 	return write_record(build, err) < 0 ? -1 : write_notes(build, err);
 }

@@ -63,6 +63,7 @@ static const struct member {
 	{ CONFIG_USER, "user", false },
 	{ CONFIG_WORKING_DIR, "working_dir", false },
 	{ CONFIG_STOP_SIGNAL, "stop_signal", false },
+	{ CONFIG_VERITY, "verity", false },
 	{ NOTE_PORT, "ports", true },
 	{ NOTE_VOLUME, "volumes", true },
 	{ NOTE_LABEL, "labels", true },

@@ -14,7 +14,7 @@
 #include "image/job.h"
 
 /* A registry that sends a byte now and then holds its own two places, and nobody else's. */
-enum { FETCHES_MAX = 8, FETCHES_PER_SOURCE_MAX = 2, BUILDS_MAX = 2 };
+enum { FETCHES_MAX = 8, FETCHES_PER_SOURCE_MAX = 2, BUILDS_MAX = 2, CHECKS_MAX = 2 };
 
 /* --- ends of jobs ---------------------------------------------------------------------------- */
 
@@ -99,6 +99,26 @@ static bool may_build(const struct image_store *store, const struct job *job)
 	return all < BUILDS_MAX;
 }
 
+static bool may_check(const struct image_store *store)
+{
+	unsigned all = 0;
+
+	for (const struct job *job = store->jobs; job; job = job->next)
+		all += job->state == JOB_CHECKING;
+	return all < CHECKS_MAX;
+}
+
+/* What was made before there were to be hash trees is made anew. */
+static struct image *find_at_home(const struct job *job)
+{
+	const struct image_store *store = job->store;
+	struct image *image = store_find_reference(&store->disk, job->key);
+
+	if (image && store->settings->verity && !image_has_verity(store, image))
+		image = image_free(image);
+	return image;
+}
+
 /* Ends the job without a fetcher if its policy says so. Local files may have changed and are quick
  * to look at; what a registry gave once, is not asked for again unless it is to be. */
 static bool settle_at_home(struct job *job)
@@ -110,7 +130,7 @@ static bool settle_at_home(struct job *job)
 		return false;
 	if (job->policy != PULL_NEVER && job->reference.kind != REFERENCE_REGISTRY)
 		return false;
-	job->image = store_find_reference(&job->store->disk, job->key);
+	job->image = find_at_home(job);
 	if (job->image) {
 		store_note_use(&job->store->disk, job->image->id);
 		job->state = JOB_ENDED;
@@ -133,6 +153,10 @@ static bool advance_one(struct image_store *store)
 		}
 		if (job->state == JOB_READY && may_build(store, job)) {
 			job_build(job);
+			return true;
+		}
+		if (job->state == JOB_UNCHECKED && may_check(store)) {
+			job_check(job);
 			return true;
 		}
 		if (job->state != JOB_QUEUED)
@@ -217,17 +241,24 @@ struct image_store *image_store_close(struct image_store *store)
 	return NULL;
 }
 
-static struct job *job_new(struct image_store *store, const char *text, enum pull_policy policy)
+static struct job *add_job(struct image_store *store)
 {
 	struct job *job = xcalloc(1, sizeof(*job)), **last = &store->jobs;
-	struct error err;
 
 	job->store = store;
-	job->policy = policy;
 	job->build = STORE_BUILD_NONE;
 	while (*last)
 		last = &(*last)->next;
 	*last = job;
+	return job;
+}
+
+static struct job *job_new(struct image_store *store, const char *text, enum pull_policy policy)
+{
+	struct job *job = add_job(store);
+	struct error err;
+
+	job->policy = policy;
 	if (reference_parse(text, &job->reference, &err) == 0) {
 		job->key = reference_format(&job->reference);
 	} else {
@@ -255,22 +286,48 @@ static struct job *find_job(struct image_store *store, const char *text, enum pu
 	return found;
 }
 
-struct image_request *image_request(struct image_store *store, const char *reference,
-				    enum pull_policy policy, image_fn *fn, void *data)
+static struct image_request *add_request(struct job *job, image_fn *fn, void *data)
 {
 	struct image_request *request = xcalloc(1, sizeof(*request)), **last;
-	struct job *job = find_job(store, reference, policy);
 
-	if (!job)
-		job = job_new(store, reference, policy);
 	request->job = job;
 	request->fn = fn;
 	request->data = data;
 	for (last = &job->requests; *last; last = &(*last)->next)
 		;
 	*last = request;
-	image_advance(store);
+	image_advance(job->store);
 	return request;
+}
+
+struct image_request *image_request(struct image_store *store, const char *reference,
+				    enum pull_policy policy, image_fn *fn, void *data)
+{
+	struct job *job = find_job(store, reference, policy);
+
+	return add_request(job ? job : job_new(store, reference, policy), fn, data);
+}
+
+bool image_has_verity(const struct image_store *store, const struct image *image)
+{
+	return store_has_verity(&store->disk, image->id);
+}
+
+/* One that is at work may have passed already what is changed now: only a waiting one is shared. */
+struct image_request *image_request_check(struct image_store *store, const struct image *image,
+					  image_fn *fn, void *data)
+{
+	struct job *job = store->jobs;
+
+	while (job && (job->state != JOB_UNCHECKED || strcmp(job->image->id, image->id) != 0))
+		job = job->next;
+	if (!job) {
+		job = add_job(store);
+		job->key = xasprintf("check %s", image->id);
+		job->image = image_copy(image);
+		job->state = JOB_UNCHECKED;
+	}
+	return add_request(job, fn, data);
 }
 
 void image_request_cancel(struct image_request *request)
@@ -304,6 +361,10 @@ void image_request_progress(const struct image_request *request, struct image_pr
 	enum report_stage stage = result ? result->stage : REPORT_RESOLVE;
 
 	*ret = (struct image_progress){ 0 };
+	if (job->state == JOB_UNCHECKED || job->state == JOB_CHECKING) {
+		snprintf(ret->stage, sizeof(ret->stage), "check");
+		return;
+	}
 	if (job->state == JOB_BUILDING || job->state == JOB_READY)
 		stage = REPORT_BUILD;
 	snprintf(ret->stage, sizeof(ret->stage), "%s", stages[stage]);

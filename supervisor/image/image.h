@@ -76,6 +76,14 @@ int image_store_prune(const struct image_store *store, bool is_dry_run, struct p
  * are looked at anew whatever the policy: only PULL_NEVER takes what is here. */
 struct image_request *image_request(struct image_store *store, const char *reference,
 				    enum pull_policy policy, image_fn *fn, void *data);
+
+/* Whether the image was made with a hash tree. */
+bool image_has_verity(const struct image_store *store, const struct image *image);
+
+/* Compares the image with its hash tree, all of it, in a confined process; requests for one image
+ * share that. A difference is an error without `retry`. */
+struct image_request *image_request_check(struct image_store *store, const struct image *image,
+					  image_fn *fn, void *data);
 void image_request_cancel(struct image_request *request); /* fn will not fire */
 void image_request_progress(const struct image_request *request, struct image_progress *ret);
 

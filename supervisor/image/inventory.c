@@ -53,6 +53,8 @@ static void on_user(void *data, const char *who, const char *id, const char *ref
 static void tell_jobs(const struct image_store *store, struct telling *telling)
 {
 	for (const struct job *job = store->jobs; job; job = job->next) {
+		if (job->state == JOB_UNCHECKED || job->state == JOB_CHECKING)
+			continue; /* for an instance that has the image */
 		on_user(telling, "(a pull)", job->image ? job->image->id : NULL, job->key);
 		telling->lacks = true;
 	}

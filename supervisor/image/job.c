@@ -60,7 +60,7 @@ static void on_build_ended(void *data, const struct error *err, bool retry)
 		return;
 	}
 	if (store_write_facts(&store->disk, job->facts.id, job->facts.config, job->facts.layers,
-			      job->facts.layer_count, &why) < 0 ||
+			      job->facts.layer_count, store->settings->verity, &why) < 0 ||
 	    store_publish(&store->disk, &job->build, job->facts.id, &why) < 0) {
 		store_abandon(&job->build);
 		job_fail(job, &why, why.number == ENOSPC || why.number == EDQUOT);
@@ -98,6 +98,8 @@ static void add_build_arguments(const struct job *job, struct strv *arguments)
 	strv_add(arguments, compression);
 	strv_add(arguments, "--config-digest");
 	strv_add(arguments, job->facts.config);
+	if (job->store->settings->verity)
+		strv_add(arguments, "--verity");
 	for (size_t i = 0; i < job->facts.layer_count; i++) {
 		strv_add(arguments, "--layer");
 		strv_addf(arguments, "%s:%s", types[job->facts.layers[i].layer_type],
@@ -169,6 +171,55 @@ void job_build(struct job *job)
 	job_fail(job, &err, true);
 }
 
+/* --- checking -------------------------------------------------------------------------------- */
+
+static void on_check_ended(void *data, const struct error *err, bool retry)
+{
+	struct job *job = data;
+	struct error why;
+
+	job->process = process_free(job->process);
+	if (!err) {
+		job->state = JOB_ENDED;
+		image_advance(job->store);
+		return;
+	}
+	error_set(&why, "%s: %s", job->image->squashfs_path, err->text);
+	job->image = image_free(job->image);
+	job_fail(job, &why, retry);
+}
+
+static int start_check(struct job *job, struct error *err)
+{
+	_cleanup_strv_ struct strv arguments = { 0 };
+	_cleanup_close_ int squashfs = open(job->image->squashfs_path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int record = open(job->image->record_path, O_RDONLY | O_CLOEXEC);
+	const struct child_fd fds[] = { { squashfs, 4 }, { record, 5 } };
+	struct process_options options = { .program = job->store->program,
+					   .arguments = &arguments,
+					   .uid = job->store->settings->uid_base + 1,
+					   .fds = fds,
+					   .fd_count = 2,
+					   .fn = on_check_ended,
+					   .data = job };
+
+	if (squashfs < 0 || record < 0)
+		return error_errno(err, errno, "%s: cannot open", job->image->squashfs_path);
+	strv_add(&arguments, "verify");
+	return process_start(job->store->loop, &options, &job->process, err);
+}
+
+void job_check(struct job *job)
+{
+	struct error err;
+
+	job->state = JOB_CHECKING;
+	if (start_check(job, &err) == 0)
+		return;
+	job->image = image_free(job->image);
+	job_fail(job, &err, true);
+}
+
 /* --- fetching -------------------------------------------------------------------------------- */
 
 /* The blobs are described: if they were built before, there is nothing to fetch. */
@@ -181,7 +232,8 @@ static bool on_known(void *data, const struct process_result *result)
 	memcpy(job->facts.layers, result->layers, sizeof(result->layers));
 	job->facts.layer_count = result->layer_count;
 	store_image_id(job->facts.config, job->facts.layers, job->facts.layer_count,
-		       &job->store->settings->compression, job->facts.id);
+		       &job->store->settings->compression, job->store->settings->verity,
+		       job->facts.id);
 	job->image = store_find(&job->store->disk, job->facts.id, job->facts.manifest);
 	return job->image != NULL;
 }

@@ -17,6 +17,8 @@ enum job_state {
 	JOB_FETCHING,
 	JOB_READY, /* blobs are here; to be built, unless another job builds the same */
 	JOB_BUILDING,
+	JOB_UNCHECKED, /* the image is known, and to be compared with its hash tree */
+	JOB_CHECKING,
 	JOB_ENDED, /* outcome known; requests are to be told */
 };
 
@@ -30,7 +32,7 @@ struct image_request {
 struct job {
 	struct image_store *store;
 	struct job *next;
-	char *key; /* canonical reference, or the text when it is none */
+	char *key; /* canonical reference, or the text when it is none; of a check "check ID" */
 	struct reference reference;
 	enum pull_policy policy;
 	enum job_state state;
@@ -65,6 +67,9 @@ struct image_store {
  * image_advance. What is published already is not built again. */
 void job_fetch(struct job *job);
 void job_build(struct job *job);
+
+/* Starts the comparison of the job's image with its hash tree. */
+void job_check(struct job *job);
 
 /* The fetcher has what it needed, or is gone. */
 void job_end_grants(struct job *job);

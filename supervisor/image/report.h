@@ -20,7 +20,8 @@ enum report_kind {
 	REPORT_MANIFEST,     /* digest: of the manifest; count: number of layers; once, by fetch */
 	REPORT_CONFIG,	     /* digest: of the config blob, which is in the cache now */
 	REPORT_LAYER,	     /* digest, layer type and size; in order, bottom first */
-	REPORT_BUILT,	     /* the squashfs and the image record are complete and verified */
+	REPORT_BUILT,	     /* the squashfs and the image record are complete and verified;
+				verify: the squashfs is as its hash tree says */
 	REPORT_ERROR,	     /* text; retry: trying again later may help; nothing follows */
 	REPORT_DONE,	     /* fetch: every blob named above is in the cache, verified */
 };

@@ -22,7 +22,7 @@
 #include "image/catalog.h"
 #include "image/sha256.h"
 
-enum { PART_KEPT_S = 24 * 3600 };
+enum { PART_KEPT_S = 24 * 3600, STORE_FACTS_MAX = 64 << 10 };
 
 /* --- directories ----------------------------------------------------------------------------- */
 
@@ -112,13 +112,14 @@ static const char *const type_names[] = {
 };
 
 void store_image_id(const char *config_digest, const struct oci_descriptor *layers, size_t count,
-		    const struct compression *compression, char ret[STORE_ID_SIZE])
+		    const struct compression *compression, bool has_verity, char ret[STORE_ID_SIZE])
 {
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	char digest[OCI_DIGEST_SIZE], method[COMPRESSION_TEXT_SIZE];
 
 	compression_format(compression, method);
-	strbuf_printf(&text, "flattener %d %s\nconfig %s\n", BUILD_VERSION, method, config_digest);
+	strbuf_printf(&text, "flattener %d %s%s\nconfig %s\n", BUILD_VERSION, method,
+		      has_verity ? " verity" : "", config_digest);
 	for (size_t i = 0; i < count; i++)
 		strbuf_printf(&text, "layer %s %s\n", type_names[layers[i].layer_type],
 			      layers[i].digest);
@@ -337,7 +338,8 @@ void store_abandon(struct store_build *build)
 }
 
 int store_write_facts(const struct store *store, const char *id, const char *config_digest,
-		      const struct oci_descriptor *layers, size_t count, struct error *err)
+		      const struct oci_descriptor *layers, size_t count, bool has_verity,
+		      struct error *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s.json", store->squashfs, id);
 	_cleanup_json_ json_t *root = json_object();
@@ -350,8 +352,21 @@ int store_write_facts(const struct store *store, const char *id, const char *con
 						      "size", (json_int_t)layers[i].size));
 	json_object_set_new(root, "config", json_string(config_digest));
 	json_object_set_new(root, "layers", list);
+	json_object_set_new(root, "verity", json_boolean(has_verity));
 	line = json_line(root);
 	return fs_write_atomic(path, line, strlen(line), 0444, err);
+}
+
+bool store_has_verity(const struct store *store, const char *id)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s.json", store->squashfs, id);
+	_cleanup_strbuf_ struct strbuf bytes = { 0 };
+	_cleanup_json_ json_t *root = NULL;
+
+	/* One without facts is of no use here: it is made anew. */
+	return fs_read(path, STORE_FACTS_MAX, &bytes, NULL) == 0 &&
+	       json_parse(strbuf_text(&bytes), bytes.length, path, &root, NULL) == 0 &&
+	       json_is_true(json_object_get(root, "verity"));
 }
 
 void store_note_use(const struct store *store, const char *id)

@@ -54,7 +54,8 @@ void store_close(struct store *store);
 
 /* What decides the content of the squashfs and of the record, as one id. */
 void store_image_id(const char *config_digest, const struct oci_descriptor *layers, size_t count,
-		    const struct compression *compression, char ret[STORE_ID_SIZE]);
+		    const struct compression *compression, bool has_verity,
+		    char ret[STORE_ID_SIZE]);
 
 bool store_is_id(const char *text);
 
@@ -88,6 +89,10 @@ void store_note_use(const struct store *store, const char *id);
 
 /* What a published image was made of; to be written before it is published. */
 int store_write_facts(const struct store *store, const char *id, const char *config_digest,
-		      const struct oci_descriptor *layers, size_t count, struct error *err);
+		      const struct oci_descriptor *layers, size_t count, bool has_verity,
+		      struct error *err);
+
+/* Whether it was made with a hash tree. */
+bool store_has_verity(const struct store *store, const char *id);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stoker-image: the two processes that touch what strangers wrote. Started by the daemon's store
+ * stoker-image: the processes that touch what strangers wrote. Started by the daemon's store
  * (image.c), never by hand; each command confines itself before it reads a byte.
  */
 #include <stdio.h>
@@ -12,6 +12,7 @@
 
 #include "image/build.h"
 #include "image/fetch.h"
+#include "image/verify.h"
 
 static const struct {
 	const char *name;
@@ -20,6 +21,7 @@ static const struct {
 } commands[] = {
 	{ "fetch", "stoker-fetch", fetch_main },
 	{ "build", "stoker-build", build_main },
+	{ "verify", "stoker-verify", verify_main },
 };
 
 #ifdef __SANITIZE_ADDRESS__
@@ -39,6 +41,6 @@ int main(int argc, char **argv)
 		prctl(PR_SET_NAME, commands[i].process);
 		return commands[i].main(argc - 1, argv + 1);
 	}
-	fprintf(stderr, "usage: stoker-image fetch|build ... (started by stokerd)\n");
+	fprintf(stderr, "usage: stoker-image fetch|build|verify ... (started by stokerd)\n");
 	return 2;
 }

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "instance/boot.h"
 #include "instance/internal.h"
 
 enum {
@@ -38,6 +39,36 @@ static bool is_refused(struct instance *instance)
 
 /* --- the image ------------------------------------------------------------------------------- */
 
+static void on_checked(void *data, const struct image *image, const struct error *err, bool retry)
+{
+	struct instance *instance = data;
+
+	instance->image_request = NULL;
+	if (image) {
+		instance_event(instance, EVENT_IMAGE_READY);
+		return;
+	}
+	instance_drop_image(instance);
+	instance_blame(instance, REASON_IMAGE_ERROR, err->text);
+	instance_event(instance, retry ? EVENT_IMAGE_DELAYED : EVENT_IMAGE_REFUSED);
+}
+
+/* Where images are checked: by the guest, if its kernel can; else here, before each start. What is
+ * wrong with a kernel, the start will say. */
+static enum event take_image(struct instance *instance)
+{
+	const struct instance_context *context = instance->context;
+	struct boot_files files;
+	struct error err;
+
+	if (!context->settings->verity ||
+	    boot_find(context->boot, instance->spec->kernel, &files, &err) < 0 || files.has_verity)
+		return EVENT_IMAGE_READY;
+	instance->image_request = image_request_check(context->images, instance->image, on_checked,
+						      instance);
+	return EVENT_NONE;
+}
+
 static void on_image(void *data, const struct image *image, const struct error *err, bool retry)
 {
 	struct instance *instance = data;
@@ -49,7 +80,7 @@ static void on_image(void *data, const struct image *image, const struct error *
 			instance->backoff = (struct backoff){ 0 };
 		instance_drop_image(instance);
 		instance->image = image_copy(image);
-		instance_event(instance, EVENT_IMAGE_READY);
+		instance_event(instance, take_image(instance));
 		return;
 	}
 	instance_blame(instance, REASON_IMAGE_ERROR, err->text);
@@ -78,9 +109,13 @@ enum event act_fetch(struct instance *instance)
 	instance_disarm(instance);
 	if (is_refused(instance))
 		return EVENT_HOST_REFUSED;
+	/* One that an earlier daemon started may have an image without a hash tree. */
+	if (instance->image && instance->context->settings->verity &&
+	    !image_has_verity(instance->context->images, instance->image))
+		instance_drop_image(instance);
 	/* A restart runs what the first start found, unless it is to ask each time. */
 	if (instance->image && instance->spec->pull_policy != PULL_ALWAYS)
-		return EVENT_IMAGE_READY;
+		return take_image(instance);
 	instance->image_request = image_request(instance->context->images, instance->spec->image,
 						(enum pull_policy)instance->spec->pull_policy,
 						on_image, instance);

@@ -14,6 +14,7 @@ struct boot_entry {
 	char *choice; /* owned, as all below */
 	char *kernel_path;
 	char *initramfs_path;
+	bool has_verity;
 	struct boot_entry *next;
 };
 
@@ -65,7 +66,11 @@ static int resolve(const struct settings *settings, const char *choice, struct b
 	if (fs_mkdir_p(cache, 0755, err) < 0 ||
 	    kernel_resolve(choice, MACHINE_HOST, cache, "/boot", "/lib/modules", &kernel, err) < 0)
 		return -1;
-	result = initramfs_base(init, &kernel.modules, cache, &entry->initramfs_path, err);
+	result = !settings->verity ? 0
+				   : kernel_add_verity(&kernel, cache, "/lib/modules",
+						       &entry->has_verity, err);
+	if (result == 0)
+		result = initramfs_base(init, &kernel.modules, cache, &entry->initramfs_path, err);
 	if (result == 0) {
 		entry->choice = xstrdup(choice);
 		entry->kernel_path = xstrdup(kernel.path);
@@ -88,6 +93,6 @@ int boot_find(struct boot *boot, const char *choice, struct boot_files *ret, str
 		fresh.next = boot->entries;
 		entry = boot->entries = xmemdup(&fresh, sizeof(fresh));
 	}
-	*ret = (struct boot_files){ entry->kernel_path, entry->initramfs_path };
+	*ret = (struct boot_files){ entry->kernel_path, entry->initramfs_path, entry->has_verity };
 	return 0;
 }

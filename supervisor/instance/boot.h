@@ -6,6 +6,8 @@
 #ifndef STOKER_INSTANCE_BOOT_H
 #define STOKER_INSTANCE_BOOT_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "model/settings.h"
 
@@ -14,6 +16,7 @@ struct boot;
 struct boot_files {
 	const char *kernel_path; /* borrowed from the struct boot */
 	const char *initramfs_path;
+	bool has_verity; /* the guest checks its image by itself; only where `verity` is set */
 };
 
 struct boot *boot_new(const struct settings *settings);

@@ -169,7 +169,8 @@ static bool has_family(const struct spec *spec, uint8_t family)
 	return false;
 }
 
-static int add_config(const struct instance *instance, struct strbuf *out, struct error *err)
+static int add_config(const struct instance *instance, const struct boot_files *files,
+		      struct strbuf *out, struct error *err)
 {
 	const struct instance_context *context = instance->context;
 	const struct spec *spec = instance->spec;
@@ -182,6 +183,7 @@ static int add_config(const struct instance *instance, struct strbuf *out, struc
 		.gateway6 = has_family(spec, 6) ? NET_GATEWAY6 : NULL,
 		.gateway_mac = NET_GATEWAY_MAC,
 		.channel_key = instance->peer.key,
+		.is_verified = files->has_verity,
 		.hosts = hosts,
 	};
 
@@ -197,9 +199,10 @@ static int add_config(const struct instance *instance, struct strbuf *out, struc
 }
 
 /* Base and configuration in one anonymous file: secrets never get a name on disk. */
-static int make_initrd(const struct instance *instance, const char *base_path, struct parts *parts,
-		       struct error *err)
+static int make_initrd(const struct instance *instance, const struct boot_files *files,
+		       struct parts *parts, struct error *err)
 {
+	const char *base_path = files->initramfs_path;
 	_cleanup_strbuf_ struct strbuf config = { 0 };
 	_cleanup_close_ int base = -1;
 	static const char padding[4];
@@ -216,7 +219,7 @@ static int make_initrd(const struct instance *instance, const char *base_path, s
 	length = lseek(parts->initrd, 0, SEEK_END);
 	if (fs_write_all(parts->initrd, padding, (size_t)(-length & 3), err) < 0)
 		return -1;
-	if (add_config(instance, &config, err) < 0 ||
+	if (add_config(instance, files, &config, err) < 0 ||
 	    fs_write_all(parts->initrd, strbuf_text(&config), config.length, err) < 0)
 		return -1;
 	if (fchown(parts->initrd, instance_uid(instance->context->settings, instance->slot),
@@ -337,9 +340,8 @@ static int prepare_parts(struct instance *instance, struct parts *parts, struct 
 	    make_run_dir(run_dir, parts, err) < 0 || make_key(instance, err) < 0 ||
 	    open_read(files.kernel_path, &parts->kernel, err) < 0 ||
 	    open_read(instance->image->squashfs_path, &parts->base, err) < 0 ||
-	    make_initrd(instance, files.initramfs_path, parts, err) < 0 ||
-	    make_upper(instance, parts, err) < 0 || make_tap(instance, parts, err) < 0 ||
-	    start_vmm(instance, run_dir, parts, err) < 0)
+	    make_initrd(instance, &files, parts, err) < 0 || make_upper(instance, parts, err) < 0 ||
+	    make_tap(instance, parts, err) < 0 || start_vmm(instance, run_dir, parts, err) < 0)
 		return -1;
 	return 0;
 }

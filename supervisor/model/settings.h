@@ -53,6 +53,7 @@ struct settings {
 	uint64_t image_min_free;	/* min_free = 1GiB: below it unused images go anyway */
 	uint32_t jobs;			/* jobs = 0: compression threads; 0 = one per CPU */
 	struct compression compression; /* compress = zstd:3 */
+	bool verity;			/* verity = no: a hash tree, checked by each start */
 
 	/* [registry HOST] */
 	struct registry_settings *registries; /* owned */

@@ -199,6 +199,21 @@ int kernel_resolve(const char *choice, enum machine machine, const char *cache_d
 	return 0;
 }
 
+int kernel_add_verity(struct kernel *kernel, const char *cache_dir, const char *modules_dir,
+		      bool *ret_has, struct error *err)
+{
+	static const char message[] = "device-mapper: verity: "; /* DMERR of dm-verity-target.c */
+	CLEANUP(image_unmap) struct image image = { 0 };
+	_cleanup_free_ char *tree = xasprintf("%s/%s", modules_dir, kernel->version);
+
+	if (*kernel->version)
+		return modules_add_verity(tree, cache_dir, &kernel->modules, ret_has, err);
+	if (image_map(kernel->path, &image, err))
+		return -1;
+	*ret_has = memmem(image.bytes, image.length, message, strlen(message)) != NULL;
+	return 0;
+}
+
 void kernel_reset(struct kernel *kernel)
 {
 	free(kernel->path);

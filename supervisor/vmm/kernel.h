@@ -7,6 +7,8 @@
 #ifndef STOKER_VMM_KERNEL_H
 #define STOKER_VMM_KERNEL_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "base/strv.h"
 #include "vmm/kernel_image.h"
@@ -23,6 +25,11 @@ struct kernel {
 int kernel_resolve(const char *choice, enum machine machine, const char *cache_dir,
 		   const char *boot_dir, const char *modules_dir, struct kernel *ret,
 		   struct error *err);
+
+/* Adds what stoker-init loads to check a disk with dm-verity. *ret_has: whether this kernel can; of
+ * one of the operator's, whether its text has dm-verity's messages. */
+int kernel_add_verity(struct kernel *kernel, const char *cache_dir, const char *modules_dir,
+		      bool *ret_has, struct error *err);
 void kernel_reset(struct kernel *kernel);
 
 #endif

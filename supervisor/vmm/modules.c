@@ -53,6 +53,14 @@ static const struct wanted wanted_modules[] = {
 	{ "virtio_balloon", true }, /* without: the guest keeps all memory that it once used */
 };
 
+/* Only where disks are to be checked; dm-verity asks the crypto API for sha256 by name. */
+static const struct wanted verity_modules[] = {
+	{ "sha256_generic", true },
+	{ "dm_mod", false },
+	{ "dm_bufio", false },
+	{ "dm_verity", false },
+};
+
 struct module_tree {
 	const char *path;
 	struct strbuf dep;
@@ -183,30 +191,60 @@ static int read_tree(struct module_tree *tree, struct error *err)
 	return fs_read(builtin, INDEX_MAX, &tree->builtin, err);
 }
 
+/* *ret_missing: one that is neither there nor built in and not optional; NULL: none. */
+static int add_wanted(const struct module_tree *tree, const char *cache_dir,
+		      const struct wanted *wanted, size_t count, struct strv *modules,
+		      const char **ret_missing, struct error *err)
+{
+	_cleanup_strv_ struct strv added = { 0 };
+
+	*ret_missing = NULL;
+	for (size_t i = 0; i < count && !*ret_missing; i++) {
+		const char *line = find_line(&tree->dep, wanted[i].name, ':');
+
+		if (line && add_with_dependencies(tree, cache_dir, line, &added, modules, err))
+			return -1;
+		if (!line && !wanted[i].optional &&
+		    !find_line(&tree->builtin, wanted[i].name, '\n'))
+			*ret_missing = wanted[i].name;
+	}
+	return 0;
+}
+
 int modules_resolve(const char *path, const char *cache_dir, struct strv *ret, struct error *err)
 {
 	CLEANUP(module_tree_reset) struct module_tree tree = { .path = path };
-	_cleanup_strv_ struct strv added = { 0 };
 	_cleanup_strv_ struct strv found = { 0 };
+	const char *missing;
 
-	if (read_tree(&tree, err))
+	if (read_tree(&tree, err) ||
+	    add_wanted(&tree, cache_dir, wanted_modules,
+		       sizeof(wanted_modules) / sizeof(wanted_modules[0]), &found, &missing, err))
 		return -1;
-	for (size_t i = 0; i < sizeof(wanted_modules) / sizeof(wanted_modules[0]); i++) {
-		const struct wanted *wanted = &wanted_modules[i];
-		const char *line = find_line(&tree.dep, wanted->name, ':');
-
-		if (!line) {
-			if (wanted->optional || find_line(&tree.builtin, wanted->name, '\n'))
-				continue;
-			return error_set(err,
-					 "%s: has no module '%s', nor is it built in (install a "
-					 "kernel for virtual machines, or set `kernel`)",
-					 path, wanted->name);
-		}
-		if (add_with_dependencies(&tree, cache_dir, line, &added, &found, err))
-			return -1;
-	}
+	if (missing)
+		return error_set(err,
+				 "%s: has no module '%s', nor is it built in (install a "
+				 "kernel for virtual machines, or set `kernel`)",
+				 path, missing);
 	*ret = found;
 	found = (struct strv){ 0 };
+	return 0;
+}
+
+int modules_add_verity(const char *path, const char *cache_dir, struct strv *modules, bool *ret_has,
+		       struct error *err)
+{
+	CLEANUP(module_tree_reset) struct module_tree tree = { .path = path };
+	_cleanup_strv_ struct strv found = { 0 };
+	const char *missing;
+
+	if (read_tree(&tree, err) ||
+	    add_wanted(&tree, cache_dir, verity_modules,
+		       sizeof(verity_modules) / sizeof(verity_modules[0]), &found, &missing, err))
+		return -1;
+	*ret_has = !missing;
+	STRV_EACH (module, &found)
+		if (!missing && !strv_contains(modules, module))
+			strv_add(modules, module);
 	return 0;
 }

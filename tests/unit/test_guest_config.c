@@ -14,6 +14,7 @@
 #include "guest-init/failure.c"
 #include "guest-init/names.c"
 #include "guest-init/root.c"
+#include "guest-init/verity.c"
 
 static void add(struct strbuf *out, uint32_t tag, const void *bytes, size_t length)
 {
@@ -58,6 +59,10 @@ static void test_refusals(void **state)
 		     "configuration: entry 999 does not belong here");
 	refuse_entry(CONFIG_HOSTNAME, "x", 1, CONFIG_FROM_IMAGE,
 		     "image record: entry 34 does not belong here");
+	refuse_entry(CONFIG_VERITY, "x", 1, CONFIG_FROM_MANIFEST,
+		     "configuration: entry 16 does not belong here");
+	refuse_entry(CONFIG_VERIFY, "", 0, CONFIG_FROM_IMAGE,
+		     "image record: entry 45 does not belong here");
 	refuse_entry(CONFIG_MODULE, "/x.ko", 5, CONFIG_FROM_MANIFEST,
 		     "configuration: entry 64 does not belong here");
 	refuse_entry(CONFIG_USER, "a\0b", 3, CONFIG_FROM_IMAGE,
@@ -110,6 +115,7 @@ static void load_image(struct config *image)
 	add_text(&in, CONFIG_ENVIRONMENT, "B=image");
 	add_text(&in, CONFIG_USER, "app");
 	add_text(&in, CONFIG_WORKING_DIR, "/srv");
+	add_text(&in, CONFIG_VERITY, "1 2 sha256 a b");
 	parse(image, &in, CONFIG_FROM_IMAGE);
 }
 
@@ -126,6 +132,8 @@ static void test_image_alone(void **state)
 	assert_string_equal(config.user, "app");
 	assert_string_equal(config.working_dir, "/srv");
 	assert_null(config.stop_signal);
+	assert_string_equal(config.verity, "1 2 sha256 a b");
+	assert_false(config.verify);
 	config_reset(&config);
 	config_reset(&image);
 }
@@ -240,13 +248,43 @@ static void test_hosts(void **state)
 	free(again);
 }
 
+/* Only the kernel's own word counts: what a process writes to /dev/kmsg has another facility. */
+static void test_damage(void **state)
+{
+	static const struct {
+		const char *record, *message;
+	} cases[] = {
+		{ "3,301,90,-;device-mapper: verity: 254:0: data block 7 is corrupted\n "
+		  "SUBSYSTEM=x\n",
+		  "the image is damaged: data block 7 is not what its hash says" },
+		{ "3,301,90,-;device-mapper: verity: 254:0: metadata block 9 is corrupted\n",
+		  "the image is damaged: metadata block 9 is not what its hash says" },
+		{ "11,301,90,-;device-mapper: verity: 254:0: data block 7 is corrupted\n", NULL },
+		{ "3,301,90,-;device-mapper: verity: 254:0: reached maximum errors\n", NULL },
+		{ "3,301,90,-;something else is corrupted\n", NULL },
+		{ "3,301,90,-;x device-mapper: verity: 254:0: data block 7 is corrupted\n", NULL },
+		{ "3;device-mapper: verity:  is corrupted", NULL },
+		{ " is corrupted", NULL },
+		{ "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct failure why = { "" };
+		bool found = verity_is_damage(cases[i].record, strlen(cases[i].record), &why);
+
+		assert_int_equal(found, cases[i].message != NULL);
+		assert_string_equal(why.text, found ? cases[i].message : "");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_cut_short),
 		cmocka_unit_test(test_image_alone), cmocka_unit_test(test_compose_rules),
 		cmocka_unit_test(test_environment), cmocka_unit_test(test_signals),
-		cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_hosts),	    cmocka_unit_test(test_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,7 @@ static void every_field_reaches_the_guest(void **state)
 		{ CONFIG_HOSTNAME, "web-1" },
 		{ CONFIG_TMPFS, "/run" },
 		{ CONFIG_TMPFS, "/tmp" },
+		{ CONFIG_VERIFY, "" },
 		{ CONFIG_READ_ONLY, "" },
 		{ CONFIG_ADDRESS, "10.20.0.10" },
 		{ CONFIG_ADDRESS, "fd00:20::a" },
@@ -135,6 +136,7 @@ static void every_field_reaches_the_guest(void **state)
 				       .gateway6 = "fe80::1",
 				       .gateway_mac = "\x02\xfc\x01\x02\x03\x04",
 				       .hosts = "10.20.0.12 cache\n10.20.0.13 queue\n",
+				       .is_verified = true,
 				       .image_record = "im\0ge",
 				       .image_record_length = 5 };
 

@@ -268,6 +268,63 @@ static void test_modules(void **state)
 	assert_int_equal(unpacked.length, ELF_BYTES);
 }
 
+/* dm-verity as modules, built in, in part, and in a kernel of one file. */
+static void test_verity(void **state)
+{
+	static const char version[] = "5.10.0-2-cloud-amd64";
+	static const struct {
+		const char *dep, *builtin;
+		size_t modules;
+		bool has;
+	} cases[] = {
+		{ "", "", 0, false },
+		{ "kernel/dm-mod.ko:\nkernel/dm-bufio.ko: kernel/dm-mod.ko\n"
+		  "kernel/dm-verity.ko: kernel/dm-bufio.ko kernel/dm-mod.ko\n",
+		  "", 3, true },
+		{ "kernel/dm-verity.ko:\n", "kernel/dm-mod.ko\nkernel/dm-bufio.ko\n", 1, true },
+		{ "kernel/dm-mod.ko:\nkernel/dm-bufio.ko:\n", "", 0, false },
+		{ "", "kernel/dm-mod.ko\nkernel/dm-bufio.ko\nkernel/dm-verity.ko\n", 0, true },
+	};
+	_cleanup_free_ char *plain = xasprintf("%s/plain", boot_dir);
+	uint8_t elf[ELF_BYTES];
+	struct error err = { 0 };
+
+	(void)state;
+	install(version, 4);
+	for (size_t i = 0; i < 3; i++)
+		write_text("module", "%s/%s/kernel/%s", modules_dir, version,
+			   (const char *[]){ "dm-mod.ko", "dm-bufio.ko", "dm-verity.ko" }[i]);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CLEANUP(kernel_reset) struct kernel kernel = { 0 };
+		_cleanup_free_ char *deps = xasprintf("%s%s", dep, cases[i].dep);
+		_cleanup_free_ char *built = xasprintf("%s%s", builtin, cases[i].builtin);
+		bool has = !cases[i].has;
+		size_t before;
+
+		write_text(deps, "%s/%s/modules.dep", modules_dir, version);
+		write_text(built, "%s/%s/modules.builtin", modules_dir, version);
+		assert_int_equal(resolve("auto", &kernel, &err), 0);
+		before = kernel.modules.count;
+		assert_int_equal(kernel_add_verity(&kernel, cache_dir, modules_dir, &has, &err), 0);
+		assert_int_equal(has, cases[i].has);
+		assert_int_equal(kernel.modules.count, before + cases[i].modules);
+	}
+	for (int has_text = 0; has_text < 2; has_text++) {
+		CLEANUP(kernel_reset) struct kernel kernel = { 0 };
+		bool has = !has_text;
+
+		make_elf(elf, 9);
+		if (has_text)
+			memcpy(elf + ELF_BYTES / 2, "device-mapper: verity: bad", 26);
+		write_file(plain, (const char *)elf, sizeof(elf));
+		assert_int_equal(resolve(plain, &kernel, &err), 0);
+		assert_int_equal(kernel_add_verity(&kernel, cache_dir, modules_dir, &has, &err), 0);
+		assert_int_equal(has, has_text);
+		assert_int_equal(kernel.modules.count, 0);
+	}
+	install(version, 4);
+}
+
 static void refuse_modules(const char *message)
 {
 	CLEANUP(kernel_reset) struct kernel kernel = { 0 };
@@ -303,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_newest),	       cmocka_unit_test(test_cache),
 		cmocka_unit_test(test_refuses_images), cmocka_unit_test(test_elf),
 		cmocka_unit_test(test_modules),	       cmocka_unit_test(test_refuses_modules),
+		cmocka_unit_test(test_verity),
 	};
 
 	return cmocka_run_group_tests_name("kernel", tests, make_tree, remove_tree);

@@ -169,7 +169,8 @@ static void publish(const struct fixture *fixture, const char *name, char ret_id
 	blob(fixture, config_text, config);
 	blob(fixture, name, manifest);
 	strcpy(layer.digest, manifest);
-	store_image_id(config, &layer, 1, &(struct compression){ COMPRESSION_ZSTD, 3 }, ret_id);
+	store_image_id(config, &layer, 1, &(struct compression){ COMPRESSION_ZSTD, 3 }, false,
+		       ret_id);
 	assert_int_equal(store_begin(&fixture->store, &build, &err), 0);
 	assert_int_equal(fs_write_all(build.fds[STORE_SQUASHFS], "squash", 6, &err), 0);
 	assert_int_equal(fs_write_all(build.fds[STORE_NOTES],
@@ -177,7 +178,8 @@ static void publish(const struct fixture *fixture, const char *name, char ret_id
 				      "2024-02-29",
 				      18, &err),
 			 0);
-	assert_int_equal(store_write_facts(&fixture->store, ret_id, config, &layer, 1, &err), 0);
+	assert_int_equal(store_write_facts(&fixture->store, ret_id, config, &layer, 1, false, &err),
+			 0);
 	assert_int_equal(store_publish(&fixture->store, &build, ret_id, &err), 0);
 	store_abandon(&build);
 	image = store_find(&fixture->store, ret_id, manifest);

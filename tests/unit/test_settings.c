@@ -57,7 +57,7 @@ static void test_all_keys(void **state)
 		"[host]\nrequire = kvm  smt uids\n"
 		"[image] ; of images\n"
 		"insecure_registries = localhost:5000 registry.test\n"
-		"retries = 0\njobs = 4\ncompress = gzip:1\nstall_timeout = 2s\n"
+		"retries = 0\njobs = 4\ncompress = gzip:1\nverity = yes\nstall_timeout = 2s\n"
 		"keep = 0\nkeep_for = 24h\nmin_free = 0B\n"
 		"foreign_layers = yes\ncredentials = /a/auth.json\n"
 		"credential_helpers = /a/helpers\n"
@@ -99,6 +99,7 @@ static void test_all_keys(void **state)
 	assert_int_equal(settings.image_min_free, 0);
 	assert_int_equal(settings.stall_timeout_ms, 2000);
 	assert_true(settings.foreign_layers);
+	assert_true(settings.verity);
 	assert_string_equal(settings.credentials_path, "/a/auth.json");
 	assert_string_equal(settings.credential_helpers_dir, "/a/helpers");
 	assert_int_equal(settings.registry_count, 2);
