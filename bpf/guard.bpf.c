@@ -52,6 +52,7 @@
 #include "ip4.bpf.h"
 #include "ip6.bpf.h"
 #include "rate.bpf.h"
+#include "shield.bpf.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -192,24 +193,6 @@ static __always_inline enum guard_reason check_size(struct __sk_buff *ctx,
 	if (segment)
 		return segment < GUARD_GSO_MIN || segment > vm->mtu ? GUARD_GSO : GUARD_ACCEPT;
 	return ctx->len > vm->mtu + (__u32)ETH_HLEN ? GUARD_JUMBO : GUARD_ACCEPT;
-}
-
-/* To the gateway; ARP may be broadcast, IPv6 multicast. */
-static __always_inline enum guard_reason check_destination_mac(const struct ethhdr *eth,
-							       struct layers *layers)
-{
-	const __u8 gateway[] = GUARD_GATEWAY_MAC;
-	const __u8 *mac = eth->h_dest;
-
-	if (mac_equal(mac, gateway))
-		return GUARD_ACCEPT;
-	layers->is_multicast_mac = true;
-	if (eth->h_proto == bpf_htons(ETH_P_ARP) &&
-	    (mac[0] & mac[1] & mac[2] & mac[3] & mac[4] & mac[5]) == 0xff)
-		return GUARD_ACCEPT;
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && mac[0] == 0x33 && mac[1] == 0x33)
-		return GUARD_ACCEPT;
-	return GUARD_DESTINATION_MAC;
 }
 
 /* Addresses of no VM are the host's to judge. */
@@ -439,4 +422,26 @@ int guard_egress(struct __sk_buff *ctx)
 		reason = GUARD_RATE_IN;
 	count(ctx, vm->slot, reason, GUARD_TO_GUEST);
 	return reason == GUARD_DELIVERED ? NEXT : TC_ACT_SHOT;
+}
+
+/* From the guest, before the kernel makes a packet of it: shield.bpf.h. */
+SEC("xdp")
+int guard_shield(struct xdp_md *ctx)
+{
+	struct cursor cursor = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+	__u32 ifindex = ctx->ingress_ifindex;
+	struct guard_vm *vm = bpf_map_lookup_elem(&vms, &ifindex);
+	struct guard_counts *counted;
+	enum guard_reason reason;
+
+	if (!vm)
+		return XDP_PASS;
+	reason = shield(&cursor, vm);
+	counted = reason ? bpf_map_lookup_elem(&counts, &vm->slot) : NULL;
+	if (!counted || (__u32)reason >= GUARD_REASONS_MAX)
+		return XDP_PASS;
+	if (counted->shielded++ % SHIELD_SAMPLE == 0)
+		return XDP_PASS;
+	counted->packets[reason]++;
+	return XDP_DROP;
 }

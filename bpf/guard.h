@@ -15,7 +15,7 @@ enum {
 	GUARD_SLOT_STRAYS = GUARD_SLOTS_MAX, /* counts frames of taps that have no entry */
 	GUARD_IP4_MAX = 4,
 	GUARD_IP6_MAX = 5, /* the link-local address first */
-	GUARD_REASONS_MAX = 60,
+	GUARD_REASONS_MAX = 59,
 	GUARD_GSO_MIN = 512,  /* smaller segments multiply one write into thousands of frames */
 	GUARD_HEAD_MAX = 128, /* bytes of a frame that an event carries */
 	GUARD_EVENTS_BYTES = 1 << 16,
@@ -119,6 +119,7 @@ struct guard_counts {
 	__u64 bytes;	       /* of accepted frames */
 	__u64 delivered_bytes; /* to the guest */
 	__u64 event_jiffies;   /* when the last event of this CPU was told */
+	__u64 shielded;	       /* met by the flood shield: one in some is left to the guard */
 };
 
 /* A sample of what was dropped: of a VM on a CPU the first of each reason, and one each

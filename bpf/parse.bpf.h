@@ -122,6 +122,24 @@ static __always_inline bool vm_has_ip6(const struct guard_vm *vm, const __u32 *i
 	return false;
 }
 
+/* To the gateway; ARP may be broadcast, IPv6 multicast. */
+static __always_inline enum guard_reason check_destination_mac(const struct ethhdr *eth,
+							       struct layers *layers)
+{
+	const __u8 gateway[] = GUARD_GATEWAY_MAC;
+	const __u8 *mac = eth->h_dest;
+
+	if (mac_equal(mac, gateway))
+		return GUARD_ACCEPT;
+	layers->is_multicast_mac = true;
+	if (eth->h_proto == bpf_htons(ETH_P_ARP) &&
+	    (mac[0] & mac[1] & mac[2] & mac[3] & mac[4] & mac[5]) == 0xff)
+		return GUARD_ACCEPT;
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && mac[0] == 0x33 && mac[1] == 0x33)
+		return GUARD_ACCEPT;
+	return GUARD_DESTINATION_MAC;
+}
+
 /* The header of layer 4, where there is one: long enough, and nothing that only a server or a
  * router of the link may say. `cursor` stands at its start. */
 static __always_inline enum guard_reason check_transport(struct cursor *cursor,

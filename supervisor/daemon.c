@@ -282,6 +282,11 @@ static void on_guard(void *data, const char *name, const struct net_event *event
 	case NET_EVENT_LOST:
 		log_error("%s: its VM is killed: %s", name, event->message);
 		break;
+	case NET_EVENT_SHIELD_RAISED:
+	case NET_EVENT_SHIELD_LOWERED:
+	case NET_EVENT_SHIELD_REFUSED:
+		log_warning("%s: %s: %s", name, net_event_name(event->kind), event->message);
+		break;
 	case NET_EVENT_KINDS:
 		break;
 	}

@@ -20,6 +20,7 @@ enum setting_type {
 	SETTING_VMM,	     /* char * */
 	SETTING_LEVEL,	     /* int */
 	SETTING_BOOL,	     /* bool: yes or no */
+	SETTING_AUTO,	     /* bool: auto or off */
 	SETTING_U32,	     /* uint32_t, also uid_t */
 	SETTING_SIZE,	     /* uint64_t, bytes */
 	SETTING_DURATION,    /* uint64_t, ms */
@@ -77,6 +78,7 @@ static const struct setting table[] = {
 	{ "vm", "restart_delay_min", SETTING_DURATION, AT(restart_min_ms), 1, 3600000 },
 	{ "vm", "restart_delay_max", SETTING_DURATION, AT(restart_max_ms), 1, 86400000 },
 	{ "vm", "restart_reset_after", SETTING_DURATION, AT(restart_reset_ms), 1, 86400000 },
+	{ "guard", "flood_shield", SETTING_AUTO, AT(flood_shield) },
 	{ "cgroup", "parent", SETTING_CGROUP, AT(cgroup_parent) },
 	{ "log", "file_size", SETTING_SIZE, AT(log_file_bytes), 64 << 10, UINT64_C(1) << 40 },
 	{ "log", "files", SETTING_U32, AT(log_files), 1, 100 },
@@ -111,6 +113,16 @@ static int set_bool(const char *value, bool *ret, struct error *err)
 	if (!is_yes && strcmp(value, "no") != 0)
 		return error_set(err, "'%s' is neither yes nor no", value);
 	*ret = is_yes;
+	return 0;
+}
+
+static int set_auto(const char *value, bool *ret, struct error *err)
+{
+	bool is_auto = strcmp(value, "auto") == 0;
+
+	if (!is_auto && strcmp(value, "off") != 0)
+		return error_set(err, "'%s' is neither auto nor off", value);
+	*ret = is_auto;
 	return 0;
 }
 
@@ -298,6 +310,8 @@ int setting_set(size_t index, const char *value, struct settings *settings, stru
 		return set_level(value, field, err);
 	case SETTING_BOOL:
 		return set_bool(value, field, err);
+	case SETTING_AUTO:
+		return set_auto(value, field, err);
 	case SETTING_U32:
 	case SETTING_SIZE:
 	case SETTING_DURATION:

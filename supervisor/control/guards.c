@@ -112,6 +112,8 @@ int guard_start(struct client *client, struct error *err)
 	    json_string(view.counters.attachment ? view.counters.attachment : ""));
 	set_number(object, "accepted_bytes", view.counters.accepted_bytes);
 	set_number(object, "delivered_bytes", view.counters.delivered_bytes);
+	set_number(object, "shielded", view.counters.shielded);
+	set(object, "shield", json_boolean(view.has_shield));
 	set(object, "policy", describe_policy(&view));
 	set(object, "counters", describe_counters(&view.counters));
 	set(object, "events", describe_events(&view));

@@ -97,6 +97,10 @@ static void on_answer(void *data, const char *key, const json_t *value)
 	printf("), %s accepted from the guest, %s delivered to it\n", strbuf_text(&accepted),
 	       strbuf_text(&delivered));
 	print_policy(json_object_get(value, "policy"));
+	if (json_bool_or(value, "shield", false) || json_u64_or(value, "shielded", 0))
+		printf("flood shield: %s, met %llu frames\n",
+		       json_bool_or(value, "shield", false) ? "up" : "down",
+		       (unsigned long long)json_u64_or(value, "shielded", 0));
 	print_counters(json_object_get(value, "counters"));
 	print_events(json_object_get(value, "events"));
 }

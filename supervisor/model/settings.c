@@ -33,6 +33,7 @@ void settings_defaults(struct settings *ret)
 		.firecracker_path = xstrdup("/usr/bin/firecracker"),
 		.jailer_path = xstrdup("/usr/bin/jailer"),
 		.jail = true,
+		.flood_shield = true,
 		.boot_timeout_ms = 180000,
 		.guest_timeout_ms = 60000,
 		.restart_min_ms = 100,

@@ -72,6 +72,9 @@ struct settings {
 	uint64_t restart_max_ms;   /* restart_delay_max = 60s */
 	uint64_t restart_reset_ms; /* restart_reset_after = 60s of running clears the delay */
 
+	/* [guard] */
+	bool flood_shield; /* flood_shield = auto|off: an XDP program against floods */
+
 	/* [cgroup] */
 	char *cgroup_parent; /* parent = auto|none|/path below the mount */
 

@@ -206,6 +206,11 @@ int guard_program_fd(const struct guard *guard, bool is_egress)
 					 : guard->skeleton->progs.guard_ingress);
 }
 
+int guard_shield_fd(const struct guard *guard)
+{
+	return bpf_program__fd(guard->skeleton->progs.guard_shield);
+}
+
 void guard_turn_clock(struct guard *guard, uint64_t ns)
 {
 	__atomic_store_n(&guard->skeleton->bss->test_clock_ns, ns, __ATOMIC_SEQ_CST);

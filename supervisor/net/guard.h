@@ -56,6 +56,11 @@ bool guard_is_attached(struct guard *guard, const char *tap, unsigned ifindex);
  * a gap. */
 bool guard_reattach(struct guard *guard, const char *tap, unsigned ifindex);
 
+/* Puts the flood shield in front of the guard; it is there as long as *ret_link, the caller's, is
+ * open. */
+int guard_raise_shield(struct guard *guard, const char *tap, unsigned ifindex, int *ret_link,
+		       struct error *err);
+
 /* For a device that has a new name. Missing pins are fine. */
 int guard_rename(struct guard *guard, const char *from, const char *to, struct error *err);
 
@@ -80,6 +85,7 @@ const char *guard_attachment(const struct guard *guard); /* "tcx" or "clsact" */
 
 /* For BPF_PROG_TEST_RUN. */
 int guard_program_fd(const struct guard *guard, bool is_egress);
+int guard_shield_fd(const struct guard *guard);
 void guard_turn_clock(struct guard *guard, uint64_t ns);
 
 #define _cleanup_guard_ CLEANUP(guard_close_cleanup)

@@ -172,6 +172,17 @@ bool guard_reattach(struct guard *guard, const char *tap, unsigned ifindex)
 	return true;
 }
 
+int guard_raise_shield(struct guard *guard, const char *tap, unsigned ifindex, int *ret_link,
+		       struct error *err)
+{
+	int link = bpf_link_create(guard_shield_fd(guard), (int)ifindex, BPF_XDP, NULL);
+
+	if (link < 0)
+		return error_errno(err, errno, "tap '%s': attach the flood shield by XDP", tap);
+	*ret_link = link;
+	return 0;
+}
+
 int guard_rename(struct guard *guard, const char *from, const char *to, struct error *err)
 {
 	char old[PIN_PATH_MAX], new[PIN_PATH_MAX];

@@ -214,6 +214,7 @@ int guard_counts_read(struct guard *guard, uint32_t slot, struct guard_counts *r
 			ret->packets[i] += values[cpu].packets[i];
 		ret->bytes += values[cpu].bytes;
 		ret->delivered_bytes += values[cpu].delivered_bytes;
+		ret->shielded += values[cpu].shielded;
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "net/net_internal.h"
@@ -26,6 +27,9 @@ const char *net_event_name(enum net_event_kind kind)
 		[NET_EVENT_DROP] = "drop",
 		[NET_EVENT_REPAIRED] = "repaired",
 		[NET_EVENT_LOST] = "lost",
+		[NET_EVENT_SHIELD_RAISED] = "shield raised",
+		[NET_EVENT_SHIELD_LOWERED] = "shield lowered",
+		[NET_EVENT_SHIELD_REFUSED] = "shield refused",
 	};
 
 	return kind < NET_EVENT_KINDS ? names[kind] : "?";
@@ -37,6 +41,7 @@ void keep_add(struct net *net, const struct net_tap *tap)
 
 	if (!kept) {
 		kept = net->kept[tap->slot] = xcalloc(1, sizeof(*kept));
+		kept->shield_link = -1;
 		net->kept_count++;
 	}
 	memmove(kept->name, tap->name, strlen(tap->name) + 1); /* it may be the same */
@@ -48,6 +53,8 @@ void keep_drop(struct net *net, uint32_t slot)
 {
 	if (slot >= NET_SLOTS_MAX || !net->kept[slot])
 		return;
+	if (net->kept[slot]->shield_link >= 0)
+		close(net->kept[slot]->shield_link);
 	free(net->kept[slot]);
 	net->kept[slot] = NULL;
 	net->kept_count--;
@@ -153,6 +160,63 @@ static void sample(struct net *net, uint32_t slot, uint64_t elapsed_ms)
 	kept->is_counted = true;
 }
 
+/* What the shield knows: the others are not its business, and it must not rise for them. */
+static uint64_t hostile_per_second(const struct kept *kept)
+{
+	static const enum guard_reason known[] = {
+		GUARD_VLAN,	  GUARD_SOURCE_MAC,	GUARD_DESTINATION_MAC, GUARD_ETHERTYPE,
+		GUARD_IP_OPTIONS, GUARD_SOURCE_ADDRESS, GUARD_RESERVED,	       GUARD_LINK_LOCAL,
+		GUARD_MULTICAST,  GUARD_BROADCAST
+	};
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		sum += kept->per_second[known[i]];
+	return sum;
+}
+
+static void raise_shield(struct net *net, struct kept *kept, uint64_t per_second)
+{
+	struct error err = { 0 };
+	char message[64];
+
+	if (guard_raise_shield(net->guard, kept->name, if_nametoindex(kept->name),
+			       &kept->shield_link, &err) < 0) {
+		tell(net, kept->tap.slot, NET_EVENT_SHIELD_REFUSED, err.text);
+		return;
+	}
+	snprintf(message, sizeof(message), "%llu hostile frames a second",
+		 (unsigned long long)per_second);
+	tell(net, kept->tap.slot, NET_EVENT_SHIELD_RAISED, message);
+}
+
+static void lower_shield(struct net *net, struct kept *kept)
+{
+	if (kept->shield_link < 0)
+		return;
+	close(kept->shield_link);
+	kept->shield_link = -1;
+	tell(net, kept->tap.slot, NET_EVENT_SHIELD_LOWERED, "the flood is over");
+}
+
+static void shield(struct net *net, struct kept *kept)
+{
+	uint64_t per_second = hostile_per_second(kept);
+
+	if (!net->has_shields)
+		return;
+	switch (shield_decide(&kept->shield, per_second)) {
+	case SHIELD_STAY:
+		break;
+	case SHIELD_RAISE:
+		raise_shield(net, kept, per_second);
+		break;
+	case SHIELD_LOWER:
+		lower_shield(net, kept);
+		break;
+	}
+}
+
 /* Everything that makes it a guarded tap, still? */
 static bool is_whole(struct net *net, const struct kept *kept, struct error *err)
 {
@@ -198,6 +262,8 @@ void net_tick(struct net *net, uint64_t now_ms)
 	for (uint32_t slot = 0; slot < NET_SLOTS_MAX; slot++) {
 		if (net->kept[slot])
 			sample(net, slot, elapsed_ms);
+		if (net->kept[slot])
+			shield(net, net->kept[slot]);
 		if (net->kept[slot])
 			check(net, slot);
 	}
@@ -260,6 +326,7 @@ int net_counters_read(struct net *net, uint32_t slot, struct net_counters *ret, 
 	}
 	ret->accepted_bytes = counts.bytes;
 	ret->delivered_bytes = counts.delivered_bytes;
+	ret->shielded = counts.shielded;
 	ret->attachment = guard_attachment(net->guard);
 	return 0;
 }
@@ -310,6 +377,7 @@ int net_view_read(struct net *net, uint32_t slot, struct net_view *ret, struct e
 	if (net_counters_read(net, slot, &ret->counters, err) < 0 ||
 	    read_policy(net, kept, ret, err) < 0)
 		return -1;
+	ret->has_shield = kept->shield_link >= 0;
 	first = kept->event_count > NET_EVENTS_KEPT ? kept->event_count - NET_EVENTS_KEPT : 0;
 	for (uint64_t i = first; i < kept->event_count; i++)
 		ret->events[ret->event_count++] = &kept->events[i % NET_EVENTS_KEPT];

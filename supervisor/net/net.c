@@ -30,6 +30,7 @@ int net_open(const struct settings *settings, struct net **ret, struct error *er
 	CLEANUP(net_close_cleanup) struct net *net = xcalloc(1, sizeof(*net));
 	struct guard_options options = { .bpf_dir = settings->bpf_dir };
 
+	net->has_shields = settings->flood_shield;
 	net->rtnl = rtnl_open(err);
 	if (!net->rtnl || guard_open(&options, &net->guard, err) < 0)
 		return error_wrap(err, "network");

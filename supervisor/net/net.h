@@ -80,9 +80,12 @@ int net_sweep(struct net *net, const struct strv *keep, struct error *err);
 /* --- seeing it ------------------------------------------------------------------------------- */
 
 enum net_event_kind {
-	NET_EVENT_DROP,	    /* a sample of what the guard drops */
-	NET_EVENT_REPAIRED, /* the guard was found incomplete and is whole again: message */
-	NET_EVENT_LOST,	    /* it cannot be: the VM must not run on: message */
+	NET_EVENT_DROP,		 /* a sample of what the guard drops */
+	NET_EVENT_REPAIRED,	 /* the guard was found incomplete and is whole again: message */
+	NET_EVENT_LOST,		 /* it cannot be: the VM must not run on: message */
+	NET_EVENT_SHIELD_RAISED, /* against a flood: message */
+	NET_EVENT_SHIELD_LOWERED,
+	NET_EVENT_SHIELD_REFUSED, /* by the kernel; the guard goes on alone: message */
 	NET_EVENT_KINDS,
 };
 
@@ -102,7 +105,7 @@ struct net_event {
 	uint8_t head[NET_HEAD_MAX];
 };
 
-/* "drop", "repaired", "lost" */
+/* "drop", "repaired", "lost", "shield raised", ... */
 const char *net_event_name(enum net_event_kind kind);
 
 typedef void net_event_fn(void *data, const struct net_event *event);
@@ -129,6 +132,7 @@ struct net_counters {
 	size_t count;
 	uint64_t accepted_bytes;  /* from the guest */
 	uint64_t delivered_bytes; /* to it */
+	uint64_t shielded;	  /* that met the flood shield; in the drops above */
 	const char *attachment;	  /* "tcx" or "clsact" */
 };
 
@@ -146,6 +150,7 @@ struct net_view {
 	struct address_list addresses; /* without the link-local one */
 	uint64_t rate_bits;
 	uint32_t rate_packets;
+	bool has_shield; /* now */
 	/* The last drops, oldest first; borrowed until control returns to the loop. */
 	const struct net_event *events[NET_EVENTS_KEPT];
 	size_t event_count;

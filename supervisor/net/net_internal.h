@@ -10,6 +10,7 @@
 #include "net/net.h"
 #include "net/pool.h"
 #include "net/rtnl.h"
+#include "net/shield.h"
 
 /* What is remembered of a tap that is guarded. */
 struct kept {
@@ -21,6 +22,8 @@ struct kept {
 	uint64_t per_second[GUARD_REASON_COUNT];
 	struct net_event events[NET_EVENTS_KEPT]; /* a ring of the last drops */
 	uint64_t event_count;
+	struct shield shield;
+	int shield_link;	   /* owned; -1: the shield is not up */
 	uint64_t told_ms, news_ms; /* when the last was told, and was news; 0 = never */
 };
 
@@ -34,6 +37,7 @@ struct net {
 	uint64_t ticked_ms; /* loop_now_ms of the last tick; 0 = none */
 	unsigned told_since_tick;
 	unsigned kept_count;
+	bool has_shields; /* a flood raises them */
 	struct pool pool;
 };
 

@@ -216,7 +216,7 @@ check('logs', qq({"log":"one\\n"}\n{"gap":true}\n{"log":"t\\u001b[2Jwo\\u009b\\n
 check('logs -fn', $done, ['logs', '-fn', '0', 'acme/web'], 0, '', '',
 	'{"command":"logs","name":"acme/web","follow":true,"lines":0}');
 check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":1536,'
-	. '"delivered_bytes":20,"policy":{"mac":"06:00:00:00:00:01","addresses":["10.0.0.2","fd00::2"],'
+	. '"delivered_bytes":20,"shielded":5,"shield":true,"policy":{"mac":"06:00:00:00:00:01","addresses":["10.0.0.2","fd00::2"],'
 	. '"tenant":7,"mtu":1500,"rate_bits":100000000,"rate_packets":500},"counters":['
 	. '{"name":"accept","packets":41,"drop":false,"per_second":3},'
 	. '{"name":"source-mac","packets":7,"drop":true,"per_second":0},'
@@ -227,6 +227,7 @@ check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":
 acme/web: guard (tcx), 1.5KiB accepted from the guest, 20B delivered to it
 may be: 06:00:00:00:00:01 10.0.0.2 fd00::2
 may send: MTU 1500, 100Mbit/s, 500 packets/s
+flood shield: up, met 5 frames
 VERDICT       PACKETS  A SECOND  REASON
 pass               41         3  accept
 drop                7         0  source-mac

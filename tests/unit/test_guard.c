@@ -175,6 +175,66 @@ static void test_a_tap_without_an_entry_passes_nothing(void **state)
 	end_guard(guard, 0);
 }
 
+/* --- the flood shield ---------------------------------------------------------------------------
+ */
+
+/* What the shield dropped the frame for; GUARD_ACCEPT: it let it through. */
+static enum guard_reason shielded(struct guard *guard, const struct frame_case *each)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	struct guard_counts before, after;
+	uint8_t frame[FRAME_MAX];
+	struct error err;
+
+	run.data_in = frame;
+	run.data_size_in = (uint32_t)build(each, frame);
+	must(guard_counts_read(guard, SLOT, &before, &err));
+	if (bpf_prog_test_run_opts(guard_shield_fd(guard), &run) < 0)
+		fail_msg("%s: BPF_PROG_TEST_RUN: %s", each->name, strerror(errno));
+	must(guard_counts_read(guard, SLOT, &after, &err));
+	if (run.retval == XDP_DROP)
+		return counted(each->name, &before, &after);
+	assert_int_equal(run.retval, XDP_PASS);
+	assert_memory_equal(before.packets, after.packets, sizeof(before.packets));
+	return GUARD_ACCEPT;
+}
+
+/* It drops nothing that the guard lets through, and what it is for. */
+static void test_the_shield_drops_what_the_guard_would(void **state)
+{
+	static const enum guard_reason known[] = { GUARD_SOURCE_MAC, GUARD_DESTINATION_MAC,
+						   GUARD_ETHERTYPE,  GUARD_IP_OPTIONS,
+						   GUARD_RESERVED,   GUARD_LINK_LOCAL,
+						   GUARD_MULTICAST,  GUARD_BROADCAST };
+	static const struct frame_case tagged = { "VLAN", GW ME "81000064", .length = 60 };
+	unsigned drops[GUARD_REASON_COUNT] = { 0 };
+	struct guard *guard;
+
+	(void)state;
+	NEEDS_ROOT();
+	guard = open_guard((struct guard_options){ 0 });
+	fill(guard, LOOPBACK);
+	assert_int_equal(shielded(guard, &tagged), GUARD_ACCEPT); /* the first is the guard's */
+	assert_int_equal(shielded(guard, &tagged), GUARD_VLAN);
+	for (size_t i = 0; i < COUNT_OF_GUEST; i++) {
+		enum guard_reason reason;
+
+		if (build(&guest_cases[i], (uint8_t[FRAME_MAX]){ 0 }) < 14)
+			continue;
+		reason = shielded(guard, &guest_cases[i]);
+		if (reason && guest_cases[i].reason <= GUARD_DELIVERED)
+			fail_msg("%s: lawful, and dropped: %s", guest_cases[i].name, word(reason));
+		drops[reason]++;
+		for (size_t j = 0; j < sizeof(known) / sizeof(known[0]); j++)
+			if (guest_cases[i].reason == known[j] && !reason &&
+			    guest_cases[i].frame[24] == '0' && guest_cases[i].frame[25] == '8')
+				fail_msg("%s: let through", guest_cases[i].name);
+	}
+	assert_true(drops[GUARD_SOURCE_ADDRESS] >= 5);
+	assert_true(drops[GUARD_SOURCE_MAC] >= 3);
+	end_guard(guard, LOOPBACK);
+}
+
 /* --- answers ------------------------------------------------------------------------------------
  */
 
@@ -506,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_frames_from_the_guest_on_an_older_kernel),
 		cmocka_unit_test(test_frames_to_the_guest),
 		cmocka_unit_test(test_a_tap_without_an_entry_passes_nothing),
+		cmocka_unit_test(test_the_shield_drops_what_the_guard_would),
 		cmocka_unit_test(test_answers_for_the_gateway),
 		cmocka_unit_test(test_offloads_through_a_tap),
 		cmocka_unit_test(test_offloads_as_older_kernels_see_them),

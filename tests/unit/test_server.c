@@ -319,7 +319,8 @@ static void test_guard(void **state)
 {
 	assert_string_equal(ask(*state, "{\"command\":\"guard\",\"name\":\"acme/db\"}\n"),
 			    "{\"guard\":{\"name\":\"acme/db\",\"attachment\":\"tcx\","
-			    "\"accepted_bytes\":4242,\"delivered_bytes\":17,\"policy\":{"
+			    "\"accepted_bytes\":4242,\"delivered_bytes\":17,\"shielded\":9,"
+			    "\"shield\":true,\"policy\":{"
 			    "\"mac\":\"06:01:02:03:04:ff\",\"addresses\":[\"10.20.0.10\"],"
 			    "\"tenant\":9,\"mtu\":1500,\"rate_bits\":100000000,"
 			    "\"rate_packets\":0},\"counters\":["

@@ -194,6 +194,9 @@ static void test_refused(void **state)
 		  "log_level = loud\n            ^\n"
 		  "s.ini:3:12: uid_base: 0 is out of range (1000 to 4000000000)\n"
 		  "uid_base = 0\n           ^\n" },
+		{ "[guard]\nflood_shield = on\n",
+		  "s.ini:2:16: flood_shield: 'on' is neither auto nor off\n"
+		  "flood_shield = on\n               ^\n" },
 		{ "[vm]\nvmm = firecraker\njail = true\n",
 		  "s.ini:2:7: vmm: 'firecraker' is not known (did you mean 'firecracker'?)\n"
 		  "vmm = firecraker\n      ^\n"
