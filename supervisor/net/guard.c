@@ -179,7 +179,8 @@ int guard_open(const struct guard_options *options, struct guard **ret, struct e
 	_cleanup_guard_ struct guard *guard = xcalloc(1, sizeof(*guard));
 
 	guard->bpf_dir = xstrdup(options->bpf_dir);
-	if (open_bpf_dir(guard->bpf_dir, err) < 0 || load(guard, options, err) < 0)
+	if (open_bpf_dir(guard->bpf_dir, err) < 0 || load(guard, options, err) < 0 ||
+	    guard_learn_vms(guard, err) < 0)
 		return -1;
 	/* Device 0 does not exist: a kernel that knows TCX says so, an older one EINVAL. */
 	guard->has_tcx = !options->without_tcx &&

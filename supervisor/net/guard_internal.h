@@ -15,7 +15,8 @@ struct guard {
 	char *bpf_dir;		    /* owned */
 	struct guard_bpf *skeleton; /* owned */
 	bool has_tcx;
-	struct ring_buffer *ring; /* owned; NULL: nobody listens */
+	unsigned devices[GUARD_SLOTS_MAX]; /* by slot, as `vms` has them; 0 = none */
+	struct ring_buffer *ring;	   /* owned; NULL: nobody listens */
 	guard_event_fn *told;
 	void *told_data;
 };
@@ -25,6 +26,10 @@ void guard_pin_path(char path[PIN_PATH_MAX], const struct guard *guard, const ch
 		    const char *suffix);
 
 int guard_vms_fd(const struct guard *guard);
+
+/* Learns whose slots the map's entries are. Of two of one slot the first that is found is kept: the
+ * other's device, if it is still there, passes nothing. */
+int guard_learn_vms(struct guard *guard, struct error *err);
 
 /* Forgets entries of devices that are gone, and pins of taps that are gone. */
 int guard_sweep_vms(struct guard *guard, struct error *err);

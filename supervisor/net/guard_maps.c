@@ -110,8 +110,10 @@ int guard_set_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *v
 	if (guard_clear_vm(guard, ifindex, vm->slot, err) < 0)
 		return -1;
 	if (each_address(guard, vm, take_address) == 0 &&
-	    bpf_map_update_elem(guard_vms_fd(guard), &ifindex, vm, BPF_ANY) == 0)
+	    bpf_map_update_elem(guard_vms_fd(guard), &ifindex, vm, BPF_ANY) == 0) {
+		guard->devices[vm->slot] = ifindex;
 		return 0;
+	}
 	number = errno;
 	each_address(guard, vm, drop_address);
 	if (number == EADDRINUSE)
@@ -131,41 +133,56 @@ static int clear_entry(struct guard *guard, unsigned ifindex, struct error *err)
 	each_address(guard, &vm, drop_address);
 	if (bpf_map_delete_elem(guard_vms_fd(guard), &ifindex) < 0 && errno != ENOENT)
 		return error_errno(err, errno, "guard: map 'vms': delete device %u", ifindex);
+	if (vm.slot < GUARD_SLOTS_MAX && guard->devices[vm.slot] == ifindex)
+		guard->devices[vm.slot] = 0;
 	return 0;
 }
 
-/* Collects devices: those that are gone, or those of the slot. */
-static size_t find_entries(struct guard *guard, uint32_t slot, bool is_stale_only,
-			   unsigned *devices, size_t max)
+/* Collects the devices of the map. */
+static size_t list_devices(struct guard *guard, unsigned devices[GUARD_SLOTS_MAX])
 {
-	unsigned ifindex, *previous = NULL;
-	char name[IF_NAMESIZE];
-	struct guard_vm vm;
+	unsigned *previous = NULL;
 	size_t count = 0;
 
-	while (count < max && bpf_map_get_next_key(guard_vms_fd(guard), previous, &ifindex) == 0) {
-		previous = &ifindex;
-		if (is_stale_only ? if_indextoname(ifindex, name) != NULL
-				  : bpf_map_lookup_elem(guard_vms_fd(guard), &ifindex, &vm) < 0 ||
-					    vm.slot != slot)
-			continue;
-		devices[count++] = ifindex;
-	}
+	while (count < GUARD_SLOTS_MAX &&
+	       bpf_map_get_next_key(guard_vms_fd(guard), previous, &devices[count]) == 0)
+		previous = &devices[count++];
 	return count;
+}
+
+int guard_learn_vms(struct guard *guard, struct error *err)
+{
+	unsigned devices[GUARD_SLOTS_MAX];
+	size_t count = list_devices(guard, devices);
+
+	for (size_t i = 0; i < count; i++) {
+		struct guard_vm vm;
+
+		if (bpf_map_lookup_elem(guard_vms_fd(guard), &devices[i], &vm) < 0)
+			continue;
+		if (vm.slot < GUARD_SLOTS_MAX && !guard->devices[vm.slot])
+			guard->devices[vm.slot] = devices[i];
+		else if (bpf_map_delete_elem(guard_vms_fd(guard), &devices[i]) < 0)
+			return error_errno(err, errno, "guard: map 'vms': delete device %u",
+					   devices[i]);
+	}
+	return 0;
 }
 
 int guard_clear_vm(struct guard *guard, unsigned ifindex, uint32_t slot, struct error *err)
 {
-	unsigned devices[GUARD_SLOTS_MAX];
-	size_t count;
+	unsigned other = slot < GUARD_SLOTS_MAX ? guard->devices[slot] : 0;
+	struct guard_vm vm;
 
 	if (ifindex && clear_entry(guard, ifindex, err) < 0)
 		return -1;
-	count = find_entries(guard, slot, false, devices, GUARD_SLOTS_MAX);
-	for (size_t i = 0; i < count; i++)
-		if (clear_entry(guard, devices[i], err) < 0)
-			return -1;
-	return 0;
+	if (!other || other == ifindex)
+		return 0;
+	guard->devices[slot] = 0;
+	/* Unless somebody has changed the map by hand, it is the slot's. */
+	if (bpf_map_lookup_elem(guard_vms_fd(guard), &other, &vm) < 0 || vm.slot != slot)
+		return 0;
+	return clear_entry(guard, other, err);
 }
 
 bool guard_has_vm(struct guard *guard, unsigned ifindex, const struct guard_vm *vm)
@@ -222,10 +239,11 @@ int guard_counts_read(struct guard *guard, uint32_t slot, struct guard_counts *r
 int guard_sweep_vms(struct guard *guard, struct error *err)
 {
 	unsigned devices[GUARD_SLOTS_MAX];
-	size_t count = find_entries(guard, 0, true, devices, GUARD_SLOTS_MAX);
+	size_t count = list_devices(guard, devices);
+	char name[IF_NAMESIZE];
 
 	for (size_t i = 0; i < count; i++)
-		if (clear_entry(guard, devices[i], err) < 0)
+		if (!if_indextoname(devices[i], name) && clear_entry(guard, devices[i], err) < 0)
 			return -1;
 	return 0;
 }

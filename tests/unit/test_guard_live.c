@@ -12,9 +12,13 @@
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -268,12 +272,138 @@ static void test_a_frame_meets_one_value_or_the_other(void **state)
 	end_guard(guard);
 }
 
+/* --- faults -------------------------------------------------------------------------------------
+ */
+
+/* Entries of devices that are long gone, as many as there is room for. */
+static void test_a_full_map_is_refused(void **state)
+{
+	struct guard_vm vm = make_vm(SLOT, 1, IP_A, A6), other = make_vm(8, 1, IP_A, A6);
+	struct guard_vm filler = make_vm(100, 1, "00000000", ANY6);
+	struct guard *guard;
+	struct error err;
+	char path[64];
+	int vms;
+
+	(void)state;
+	NEEDS_ROOT();
+	guard = open_guard((struct guard_options){ 0 });
+	snprintf(path, sizeof(path), "%s/vms", bpf_dir);
+	vms = bpf_obj_get(path);
+	assert_true(vms >= 0);
+	for (unsigned device = 100000; device < 100000 + GUARD_SLOTS_MAX; device++)
+		assert_int_equal(bpf_map_update_elem(vms, &device, &filler, BPF_ANY), 0);
+	assert_int_equal(guard_set_vm(guard, LOOPBACK, &vm, &err), -1);
+	assert_string_equal(err.text, "guard: map 'vms' is full (4096 VMs)");
+	assert_false(guard_has_vm(guard, LOOPBACK, &vm));
+	/* A sweep makes room, and the refused VM holds no address. */
+	must(guard_sweep(guard, &err));
+	must(guard_set_vm(guard, 1001, &other, &err));
+	must(guard_clear_vm(guard, 1001, 8, &err));
+	close(vms);
+	end_guard(guard);
+}
+
+/* Of a daemon that was killed in between: the guard goes by the slot, whichever device it finds. */
+static void test_a_slot_has_one_device(void **state)
+{
+	struct guard_vm vm = make_vm(SLOT, 1, IP_A, A6);
+	const unsigned gone = 4711;
+	struct guard *guard;
+	struct error err;
+	char path[64];
+	int vms;
+
+	(void)state;
+	NEEDS_ROOT();
+	guard = open_guard((struct guard_options){ 0 });
+	must(guard_set_vm(guard, LOOPBACK, &vm, &err));
+	snprintf(path, sizeof(path), "%s/vms", bpf_dir);
+	vms = bpf_obj_get(path);
+	assert_int_equal(bpf_map_update_elem(vms, &gone, &vm, BPF_ANY), 0);
+	guard_close(guard);
+	guard = open_guard((struct guard_options){ 0 });
+	assert_true(guard_has_vm(guard, LOOPBACK, &vm) != guard_has_vm(guard, gone, &vm));
+	must(guard_set_vm(guard, LOOPBACK, &vm, &err));
+	assert_true(guard_has_vm(guard, LOOPBACK, &vm) && !guard_has_vm(guard, gone, &vm));
+	close(vms);
+	end_guard(guard);
+}
+
+/* From now on bpf(2) of this command fails so; of any command when it is negative. */
+static void forbid_bpf(int command, int number)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)command, 0, command < 0 ? 0 : 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)number),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		_exit(1);
+}
+
+/* What is said where the kernel answers so. */
+static void open_where(int command, int number, char text[1024])
+{
+	int ends[2], status;
+	ssize_t length;
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct guard_options options = { .bpf_dir = bpf_dir };
+		struct error err = { .text = "opened" };
+		struct guard *guard;
+
+		forbid_bpf(command, number);
+		guard_open(&options, &guard, &err);
+		_exit(write(ends[1], err.text, strlen(err.text)) < 0);
+	}
+	close(ends[1]);
+	length = read(ends[0], text, 1023);
+	assert_true(length > 0);
+	text[length] = '\0';
+	close(ends[0]);
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+}
+
+static void test_a_kernel_that_lacks_something_is_named(void **state)
+{
+	static const char refused[] = "guard: the kernel refuses BPF (needs CAP_BPF, CAP_PERFMON "
+				      "and CAP_NET_ADMIN)";
+	char text[1024];
+
+	(void)state;
+	NEEDS_ROOT();
+	open_where(-1, ENOSYS, text);
+	assert_string_equal(text, "guard: the kernel has no bpf() (CONFIG_BPF_SYSCALL)");
+	open_where(BPF_PROG_LOAD, EINVAL, text);
+	assert_string_equal(text, "guard: the kernel has no BPF programs for traffic control "
+				  "(CONFIG_NET_CLS_ACT and CONFIG_BPF_SYSCALL)");
+	open_where(BPF_PROG_LOAD, EPERM, text);
+	if (strncmp(text, refused, strlen(refused)) != 0)
+		fail_msg("%s", text);
+	rmdir(bpf_dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_what_a_rate_charges),
 		cmocka_unit_test(test_a_frame_meets_one_value_or_the_other),
+		cmocka_unit_test(test_a_full_map_is_refused),
+		cmocka_unit_test(test_a_slot_has_one_device),
+		cmocka_unit_test(test_a_kernel_that_lacks_something_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
