@@ -59,7 +59,7 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-guard check-kernel \
-	check-host bench-boot bench-image kernel fuzz demo install uninstall clean help
+	check-host bench-boot bench-guard bench-image kernel fuzz demo install uninstall clean help
 
 all: $(PROGRAMS)
 
@@ -77,6 +77,8 @@ help:
 ##               there (root); FIRECRACKER_DIR, a directory with firecracker and jailer: with both
 ## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root)
 ## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
+## bench-guard   processor time of a frame with and without the guard and its rivals, the program's own
+##               paths, a VM's network against ip and tc, a thousand taps (root); ROUNDS=
 ## bench-image   from a registry to a squashfs, against skopeo, umoci and two squashfs writers (root);
 ##               its images are made once, in build-bench/; ROUNDS=3
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
@@ -174,6 +176,11 @@ GUARD_FUZZ := $(BUILD)/tests/guard_fuzz
 
 $(GUARD_FUZZ): $(BUILD)/tests/bpf/guard_model.o
 $(BUILD)/tests/guard_%: $(BUILD)/tests/bpf/guard_%.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) -lcmocka $(LDLIBS)
+
+$(BUILD)/tests/bench_%: $(BUILD)/tests/bench/%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) -lcmocka $(LDLIBS)
@@ -292,6 +299,11 @@ check-host: all
 
 bench-boot: all $(KERNEL_x86_64)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) tests/bench/boot.sh $(KERNEL_x86_64)
+
+bench-guard: $(BUILD)/tests/bench_guard_traffic $(BUILD)/tests/bench_guard_setup
+	$(Q)tests/deps.sh ebtables nftables iproute2
+	$(Q)$(BUILD)/tests/bench_guard_traffic
+	$(Q)$(BUILD)/tests/bench_guard_setup
 
 # What it measures with and no test needs; the images are Debian's packages.
 BENCH_IMAGE_DEPS := skopeo umoci squashfs-tools squashfs-tools-ng docker-registry mmdebstrap \

@@ -85,10 +85,12 @@ struct nd_option {
 	__u8 mac[6];
 };
 
-static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
+/* Both even. */
+static __always_inline bool mac_equal(const void *a, const void *b)
 {
-	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] &&
-	       a[5] == b[5];
+	const __u16 *x = a, *y = b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
 }
 
 static __always_inline bool ip6_equal(const __u32 *a, const __u32 *b)
@@ -126,7 +128,7 @@ static __always_inline bool vm_has_ip6(const struct guard_vm *vm, const __u32 *i
 static __always_inline enum guard_reason check_destination_mac(const struct ethhdr *eth,
 							       struct layers *layers)
 {
-	const __u8 gateway[] = GUARD_GATEWAY_MAC;
+	const __u8 gateway[] __attribute__((aligned(8))) = GUARD_GATEWAY_MAC;
 	const __u8 *mac = eth->h_dest;
 
 	if (mac_equal(mac, gateway))

@@ -104,7 +104,8 @@ static void assert_success(int result, const struct error *err, const char *call
 		fail_msg("%s: %s", call, err->text);
 }
 
-static struct guard_vm make_vm(uint32_t slot, uint32_t tenant, const char *ip4, const char *ip6)
+__attribute__((unused)) static struct guard_vm make_vm(uint32_t slot, uint32_t tenant,
+						       const char *ip4, const char *ip6)
 {
 	struct guard_vm vm = { .mtu = 1500, .slot = slot, .tenant = tenant };
 
@@ -115,7 +116,7 @@ static struct guard_vm make_vm(uint32_t slot, uint32_t tenant, const char *ip4, 
 	return vm;
 }
 
-static struct guard *open_guard(struct guard_options options)
+__attribute__((unused)) static struct guard *open_guard(struct guard_options options)
 {
 	struct guard *guard = NULL;
 	struct error err;
