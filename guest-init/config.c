@@ -11,11 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum entry_kind { ENTRY_TEXT, ENTRY_LIST, ENTRY_ENVIRONMENT, ENTRY_FLAG, ENTRY_MAC, ENTRY_KEY };
+enum entry_kind {
+	ENTRY_TEXT,
+	ENTRY_LIST,
+	ENTRY_ENVIRONMENT,
+	ENTRY_FLAG,
+	ENTRY_MAC,
+	ENTRY_KEY,
+	ENTRY_FILE
+};
 
 enum {
-	BOTH = CONFIG_FROM_IMAGE | CONFIG_FROM_MANIFEST,
 	IMAGE = CONFIG_FROM_IMAGE,
+	BOTH = CONFIG_FROM_IMAGE | CONFIG_FROM_MANIFEST,
 	MANIFEST = CONFIG_FROM_MANIFEST,
 	BASE = CONFIG_FROM_BASE,
 	LIST_MAX = 65536,
@@ -35,6 +43,7 @@ static const struct grammar {
 	{ CONFIG_USER, ENTRY_TEXT, FIELD(user), BOTH },
 	{ CONFIG_WORKING_DIR, ENTRY_TEXT, FIELD(working_dir), BOTH },
 	{ CONFIG_STOP_SIGNAL, ENTRY_TEXT, FIELD(stop_signal), BOTH },
+	{ CONFIG_VOLUME_PATH, ENTRY_LIST, FIELD(volume_paths), IMAGE },
 	{ CONFIG_HAS_ENTRYPOINT, ENTRY_FLAG, FIELD(has_entrypoint), MANIFEST },
 	{ CONFIG_HAS_COMMAND, ENTRY_FLAG, FIELD(has_command), MANIFEST },
 	{ CONFIG_HOSTNAME, ENTRY_TEXT, FIELD(hostname), MANIFEST },
@@ -45,6 +54,10 @@ static const struct grammar {
 	{ CONFIG_PEERS, ENTRY_TEXT, FIELD(peers), MANIFEST },
 	{ CONFIG_DNS, ENTRY_LIST, FIELD(dns), MANIFEST },
 	{ CONFIG_TMPFS, ENTRY_LIST, FIELD(tmpfs), MANIFEST },
+	{ CONFIG_FILE, ENTRY_FILE, FIELD(files), MANIFEST },
+	{ CONFIG_SECRET, ENTRY_FILE, FIELD(files), MANIFEST },
+	{ CONFIG_ULIMIT, ENTRY_LIST, FIELD(ulimits), MANIFEST },
+	{ CONFIG_SYSCTL, ENTRY_LIST, FIELD(sysctls), MANIFEST },
 	{ CONFIG_DISK, ENTRY_LIST, FIELD(disks), MANIFEST },
 	{ CONFIG_CHANNEL_KEY, ENTRY_KEY, FIELD(channel_key), MANIFEST },
 	{ CONFIG_VERITY, ENTRY_TEXT, FIELD(verity), IMAGE },
@@ -123,6 +136,37 @@ static int store_text(const struct grammar *row, const char *bytes, size_t lengt
 	return 0;
 }
 
+static int store_file(const struct grammar *row, const char *bytes, size_t length,
+		      enum config_file file, struct config *config, struct failure *why)
+{
+	struct file_list *list = (struct file_list *)((char *)config + row->offset);
+	struct config_file_entry head;
+	struct config_file_item *item;
+	size_t path_length, user_length;
+
+	if (length < sizeof(head))
+		return failure_set(why, "%s: entry %d is cut short", file_name(file), row->tag);
+	memcpy(&head, bytes, sizeof(head));
+	bytes += sizeof(head);
+	length -= sizeof(head);
+	path_length = le16toh(head.path_length);
+	user_length = le16toh(head.user_length);
+	if (!path_length || path_length + user_length > length ||
+	    memchr(bytes, '\0', path_length + user_length) || le32toh(head.mode) > 0777)
+		return failure_set(why, "%s: entry %d does not describe a file", file_name(file),
+				   row->tag);
+	list->items = must(realloc(list->items, (list->count + 1) * sizeof(*list->items)));
+	item = &list->items[list->count++];
+	item->path = must(strndup(bytes, path_length));
+	item->user = must(strndup(bytes + path_length, user_length));
+	item->length = length - path_length - user_length;
+	item->content = must(malloc(item->length + 1));
+	memcpy(item->content, bytes + path_length + user_length, item->length);
+	item->mode = le32toh(head.mode);
+	item->is_secret = row->tag == CONFIG_SECRET;
+	return 0;
+}
+
 static int store(uint32_t tag, const char *bytes, size_t length, enum config_file file,
 		 struct config *config, struct failure *why)
 {
@@ -152,6 +196,8 @@ static int store(uint32_t tag, const char *bytes, size_t length, enum config_fil
 					   file_name(file), length);
 		memcpy(config->channel_key, bytes, length);
 		return 0;
+	case ENTRY_FILE:
+		return store_file(row, bytes, length, file, config, why);
 	case ENTRY_TEXT:
 	case ENTRY_LIST:
 	case ENTRY_ENVIRONMENT:
@@ -252,14 +298,30 @@ void config_merge(struct config *config, struct config *image)
 		config_set_environment(&environment, config->environment.items[i]);
 	take_list(&config->environment, &environment);
 
+	take_list(&config->volume_paths, &image->volume_paths);
 	take_text(&config->user, &image->user);
 	take_text(&config->working_dir, &image->working_dir);
 	take_text(&config->stop_signal, &image->stop_signal);
 	take_text(&config->verity, &image->verity);
 }
 
+void config_forget_files(struct config *config)
+{
+	for (size_t i = 0; i < config->files.count; i++) {
+		struct config_file_item *item = &config->files.items[i];
+
+		explicit_bzero(item->content, item->length);
+		free(item->content);
+		free(item->path);
+		free(item->user);
+	}
+	free(config->files.items);
+	config->files = (struct file_list){ 0 };
+}
+
 void config_reset(struct config *config)
 {
+	config_forget_files(config);
 	for (size_t i = 0; i < sizeof(grammar) / sizeof(*grammar); i++) {
 		char *place = (char *)config + grammar[i].offset;
 

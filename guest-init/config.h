@@ -9,11 +9,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "guest-init/failure.h"
 
 struct list {
 	char **items; /* owned, as is each text; items[count] is NULL once something was added */
+	size_t count;
+};
+
+/* A file that the host brings; all owned. */
+struct config_file_item {
+	char *path; /* a secret's is its name */
+	char *user; /* "" = root, of a secret: whom the workload runs as */
+	char *content;
+	size_t length;
+	mode_t mode;
+	bool is_secret;
+};
+
+struct file_list {
+	struct config_file_item *items; /* owned */
 	size_t count;
 };
 
@@ -32,6 +48,9 @@ struct config {
 	struct list hosts, dns;
 	char *peers;
 	struct list tmpfs;
+	struct list volume_paths; /* the image's */
+	struct list ulimits, sysctls;
+	struct file_list files;
 	struct list disks; /* none: they have serials */
 	bool read_only;
 	bool verify;  /* the disk "base", by: */
@@ -58,6 +77,9 @@ void config_set_environment(struct list *environment, const char *entry);
 
 /* The value of a key; NULL when it is not set. */
 const char *config_environment(const struct list *environment, const char *key);
+
+/* Overwrites and frees what the files held: they are written, nobody needs it any more. */
+void config_forget_files(struct config *config);
 
 void config_reset(struct config *config);
 

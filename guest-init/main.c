@@ -22,6 +22,7 @@
 #include "guest-init/channel.h"
 #include "guest-init/config.h"
 #include "guest-init/failure.h"
+#include "guest-init/files.h"
 #include "guest-init/mounts.h"
 #include "guest-init/names.h"
 #include "guest-init/network.h"
@@ -187,6 +188,9 @@ static int build_world(struct init *init, struct failure *why)
 		return -1;
 	if (mounts_root(&init->mounts, config, why) < 0 || mounts_system(config, why) < 0 ||
 	    network_up(config, why) < 0 || names_write(init->mounts.root, config, why) < 0 ||
+	    files_make_volumes(config, why) < 0 ||
+	    files_write(init->mounts.root, config, why) < 0 ||
+	    files_set_sysctls(&config->sysctls, why) < 0 ||
 	    service_make_working_dir(config, why) < 0)
 		return -1;
 	return config->read_only ? mounts_seal(why) : 0;

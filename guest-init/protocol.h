@@ -39,6 +39,8 @@ enum config_tag {
 	/* Only in the image's. */
 	CONFIG_VERITY = 16, /* its hash tree, as a dm-verity table has it behind the block sizes:
 			       "BLOCKS HASH-START sha256 ROOT SALT" */
+	CONFIG_VOLUME_PATH, /* a directory, created when missing; writable even if the root is not
+			     */
 
 	/* Only in the manifest's. */
 	CONFIG_HAS_ENTRYPOINT = 32, /* empty: the list (even an empty one) replaces the image's,
@@ -57,9 +59,21 @@ enum config_tag {
 	CONFIG_CHANNEL_KEY, /* CHANNEL_KEY_SIZE random bytes, of this VM alone: see FRAME_HELLO */
 	CONFIG_VERIFY,	    /* empty: the base disk is to be checked by the image's hash tree */
 
+	CONFIG_FILE,   /* struct config_file_entry: anywhere */
+	CONFIG_SECRET, /* likewise; its path is a name in /run/secrets, a tmpfs */
+	CONFIG_ULIMIT, /* "nofile=1024:4096": soft and hard, -1 = unlimited */
+	CONFIG_SYSCTL, /* "net.core.somaxconn=1024" */
+
 	/* Only in /stoker/modules, which lies beside the modules in the cached segment. */
 	CONFIG_MODULE = 64, /* a path in the initramfs, in the order to load */
 };
+
+/* CONFIG_FILE, CONFIG_SECRET: this header, then path, user and content. */
+struct config_file_entry {
+	uint32_t mode;	      /* at most 0777 */
+	uint16_t path_length; /* at least 1 */
+	uint16_t user_length; /* as CONFIG_USER; 0: root, of a secret: whom the workload runs as */
+} __attribute__((packed));
 
 /*
  * The channel. Both directions carry frames: this header, then `length` bytes.

@@ -57,32 +57,33 @@ char *root_read(int root, const char *path)
 	return text;
 }
 
-static int write_all(int fd, const char *text)
+static int write_all(int fd, const char *bytes, size_t length)
 {
-	size_t length = strlen(text);
-
 	while (length) {
-		ssize_t n = write(fd, text, length);
+		ssize_t n = write(fd, bytes, length);
 
 		if (n < 0)
 			return -1;
-		text += n;
+		bytes += n;
 		length -= (size_t)n;
 	}
 	return 0;
 }
 
-static int replace_at(int directory, const char *name, const char *text)
+static int replace_at(int directory, const char *name, const struct root_file *file)
 {
 	static const char temporary[] = ".stoker-new";
 	int fd, result;
 
 	unlinkat(directory, temporary, 0);
 	fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    0644);
+		    0600);
 	if (fd < 0)
 		return -1;
-	result = fchmod(fd, 0644) < 0 || write_all(fd, text) < 0 ? -1 : 0;
+	result = write_all(fd, file->bytes, file->length) < 0 ||
+				 fchown(fd, file->uid, file->gid) < 0 || fchmod(fd, file->mode) < 0
+			 ? -1
+			 : 0;
 	close(fd);
 	/* A rename replaces a symbolic link itself, not what it points at. */
 	if (result == 0)
@@ -96,8 +97,8 @@ static int replace_at(int directory, const char *name, const char *text)
 	return result;
 }
 
-int root_replace(int root, const char *directory, const char *name, const char *text,
-		 struct failure *why)
+static int replace(int root, const char *directory, const char *name, const struct root_file *file,
+		   struct failure *why)
 {
 	int fd = root_open(root, directory, O_PATH | O_DIRECTORY);
 	int result;
@@ -109,11 +110,36 @@ int root_replace(int root, const char *directory, const char *name, const char *
 	}
 	if (fd < 0)
 		return failure_set(why, "open %s in the image: %s", directory, strerror(errno));
-	result = replace_at(fd, name, text);
+	result = replace_at(fd, name, file);
 	if (result < 0)
-		failure_set(why, "write %s/%s in the image: %s", directory, name, strerror(errno));
+		failure_set(why, "write %s/%s in the image: %s%s", directory[1] ? directory : "",
+			    name, strerror(errno),
+			    errno == ENOSPC ? " (give the VM a larger 'disk')" : "");
 	close(fd);
 	return result;
+}
+
+int root_replace(int root, const char *directory, const char *name, const char *text,
+		 struct failure *why)
+{
+	const struct root_file file = { .bytes = text, .length = strlen(text), .mode = 0644 };
+
+	return replace(root, directory, name, &file, why);
+}
+
+int root_write(int root, const struct root_file *file, struct failure *why)
+{
+	char directory[PATH_MAX];
+	const char *name = strrchr(file->path, '/') + 1;
+	size_t length = (size_t)(name - file->path);
+
+	if (length >= sizeof(directory))
+		return failure_set(why, "write a file: path of %zu bytes is too long",
+				   strlen(file->path));
+	memcpy(directory, file->path, length);
+	/* Of "/etc/" the slash is not wanted in messages; of "/" it is all there is. */
+	directory[length > 1 ? length - 1 : length] = '\0';
+	return replace(root, directory, name, file, why);
 }
 
 /* Opens the directory `path`, creating its last component in `parent` when it is missing. */

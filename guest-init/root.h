@@ -25,6 +25,18 @@ char *root_read(int root, const char *path);
 int root_replace(int root, const char *directory, const char *name, const char *text,
 		 struct failure *why);
 
+/* The same for any path, bytes, mode and owner; the directories before it are created likewise. */
+struct root_file {
+	const char *path; /* absolute, its last component a name */
+	const void *bytes;
+	size_t length;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
+int root_write(int root, const struct root_file *file, struct failure *why);
+
 /* Creates the directory and its parents, mode 0755. */
 int root_mkdir(int root, const char *path, struct failure *why);
 

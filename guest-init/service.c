@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -30,6 +31,7 @@ enum { CANDIDATE_MAX = 4096 };
 
 /* What the child needs; prepared before fork so that it allocates nothing. */
 struct launch {
+	const struct list *ulimits;
 	char *const *argv;
 	char *const *environment;
 	const char *path; /* search list */
@@ -64,6 +66,47 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static int set_ulimit(const char *text, struct failure *why)
+{
+	static const struct {
+		const char *name;
+		int resource;
+	} names[] = {
+		{ "as", RLIMIT_AS },
+		{ "core", RLIMIT_CORE },
+		{ "cpu", RLIMIT_CPU },
+		{ "data", RLIMIT_DATA },
+		{ "fsize", RLIMIT_FSIZE },
+		{ "locks", RLIMIT_LOCKS },
+		{ "memlock", RLIMIT_MEMLOCK },
+		{ "msgqueue", RLIMIT_MSGQUEUE },
+		{ "nice", RLIMIT_NICE },
+		{ "nofile", RLIMIT_NOFILE },
+		{ "nproc", RLIMIT_NPROC },
+		{ "rss", RLIMIT_RSS },
+		{ "rtprio", RLIMIT_RTPRIO },
+		{ "rttime", RLIMIT_RTTIME },
+		{ "sigpending", RLIMIT_SIGPENDING },
+		{ "stack", RLIMIT_STACK },
+	};
+	size_t length = strcspn(text, "=");
+	long long soft, hard;
+
+	if (sscanf(text + length, "=%lld:%lld", &soft, &hard) != 2)
+		return failure_set(why, "ulimit '%.60s' has not two values", text);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const struct rlimit limit = { soft < 0 ? RLIM_INFINITY : (rlim_t)soft,
+					      hard < 0 ? RLIM_INFINITY : (rlim_t)hard };
+
+		if (strlen(names[i].name) != length || memcmp(names[i].name, text, length) != 0)
+			continue;
+		if (setrlimit(names[i].resource, &limit) < 0)
+			return failure_set(why, "ulimit '%.60s': %s", text, strerror(errno));
+		return 0;
+	}
+	return failure_set(why, "ulimit '%.60s' is not known", text);
+}
+
 static int become(const struct user *user, struct failure *why)
 {
 	if (setgroups(user->group_count, user->groups) < 0)
@@ -75,16 +118,27 @@ static int become(const struct user *user, struct failure *why)
 	return 0;
 }
 
+static int refuse(const char *path, int number, struct failure *why)
+{
+	if (number == ENOENT && access(path, F_OK) == 0)
+		return failure_set(
+			why,
+			"cannot run '%.80s': its interpreter (of a script) or its loader "
+			"and libc (of a program) are not in the image",
+			path);
+	return failure_set(why, "cannot run '%.80s': %s", path, strerror(number));
+}
+
 /* As execvpe(3), but with the workload's own PATH and without running scripts that lack "#!". */
 static int run(const struct launch *launch, struct failure *why)
 {
 	const char *name = launch->argv[0];
-	char candidate[CANDIDATE_MAX];
+	char candidate[CANDIDATE_MAX], broken[CANDIDATE_MAX] = "";
 	int number = ENOENT;
 
 	if (strchr(name, '/')) {
 		execve(name, launch->argv, launch->environment);
-		return failure_set(why, "cannot run '%.80s': %s", name, strerror(errno));
+		return refuse(name, errno, why);
 	}
 	for (const char *at = launch->path;; at++) {
 		size_t length = strcspn(at, ":");
@@ -94,15 +148,20 @@ static int run(const struct launch *launch, struct failure *why)
 			execve(candidate, launch->argv, launch->environment);
 			if (errno != ENOENT && errno != ENOTDIR)
 				number = errno;
+			/* There, and yet not found: what it needs is missing. */
+			else if (errno == ENOENT && access(candidate, F_OK) == 0)
+				memcpy(broken, candidate, sizeof(broken));
 		}
 		at += length;
 		if (!*at)
 			break;
 	}
+	if (number == ENOENT && *broken)
+		return refuse(broken, number, why);
 	if (number == ENOENT)
 		return failure_set(why, "cannot run '%.60s': not found in the image's PATH (%.80s)",
 				   name, launch->path);
-	return failure_set(why, "cannot run '%.80s': %s", name, strerror(number));
+	return refuse(name, number, why);
 }
 
 static int set_up_child(const struct launch *launch, struct failure *why)
@@ -118,6 +177,9 @@ static int set_up_child(const struct launch *launch, struct failure *why)
 	/* All else, the report pipe included, ends with exec. */
 	if (syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */) < 0)
 		return failure_set(why, "close descriptors: %s", strerror(errno));
+	for (size_t i = 0; i < launch->ulimits->count; i++)
+		if (set_ulimit(launch->ulimits->items[i], why) < 0)
+			return -1;
 	if (become(&launch->user, why) < 0)
 		return -1;
 	if (chdir(launch->working_dir) < 0)
@@ -230,6 +292,8 @@ int service_make_working_dir(const struct config *config, struct failure *why)
 	if (root < 0)
 		return failure_set(why, "open the root directory: %s", strerror(errno));
 	result = root_mkdir(root, path, why);
+	if (result < 0)
+		failure_set(why, "working directory '%.100s': %s", path, strerror(errno));
 	close(root);
 	return result;
 }
@@ -308,7 +372,7 @@ static int launch_with_streams(struct launch *launch, struct service *ret, struc
 
 int service_start(int root, struct config *config, struct service *ret, struct failure *why)
 {
-	struct launch launch = { .working_dir = working_dir(config) };
+	struct launch launch = { .working_dir = working_dir(config), .ulimits = &config->ulimits };
 	char **argv = NULL;
 	int result;
 

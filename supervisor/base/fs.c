@@ -47,6 +47,41 @@ int fs_read(const char *path, size_t max, struct strbuf *ret, struct error *err)
 	return fs_read_fd(fd, path, max, ret, err);
 }
 
+int fs_check_owner(int fd, const char *name, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_errno(err, errno, "cannot inspect");
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return error_set(err, "owned by uid %u (chown root %s)", (unsigned)st.st_uid, name);
+	if (st.st_mode & S_IWOTH)
+		return error_set(err, "writable by everyone (chmod go-w %s)", name);
+	if (st.st_mode & S_IWGRP)
+		return error_set(err, "writable by its group (chmod g-w %s)", name);
+	return 0;
+}
+
+int fs_read_owned(const char *path, size_t max, bool is_secret, struct strbuf *ret,
+		  struct error *err)
+{
+	/* O_NONBLOCK: a FIFO must not hold up the daemon. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return error_errno(err, errno, "cannot open");
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return error_set(err, "not a regular file");
+	if (fs_check_owner(fd, path, err) < 0)
+		return -1;
+	if (is_secret && (st.st_mode & S_IROTH))
+		return error_set(err, "readable by everyone (chmod o-r %s)", path);
+	if (st.st_size > (off_t)max)
+		return error_set(err, "larger than %zu KiB", max >> 10);
+	return fs_read_fd(fd, path, max, ret, err);
+}
+
 int fs_write_all(int fd, const void *bytes, size_t length, struct error *err)
 {
 	const char *at = bytes;

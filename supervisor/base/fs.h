@@ -15,6 +15,15 @@
 int fs_read(const char *path, size_t max, struct strbuf *ret, struct error *err);
 int fs_read_fd(int fd, const char *name, size_t max, struct strbuf *ret, struct error *err);
 
+/* 0 when only root or the calling user can have written what `fd` refers to. The messages have no
+ * place; `name` is for remedies only. */
+int fs_check_owner(int fd, const char *name, struct error *err);
+
+/* Reads such a file, regular and of at most `max` bytes; likewise without a place. `is_secret`: nor
+ * may everyone be able to read it. */
+int fs_read_owned(const char *path, size_t max, bool is_secret, struct strbuf *ret,
+		  struct error *err);
+
 /* Writes all of it, across short writes and EINTR. */
 int fs_write_all(int fd, const void *bytes, size_t length, struct error *err);
 

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "config/fields.h"
 #include "config/scalar.h"
+#include "config/source.h"
 
 struct pair {
 	char *text; /* owned: "key=value" */
@@ -194,16 +195,6 @@ static void add_file_lines(struct report *report, const struct source *source, s
 	}
 }
 
-/* `name` beside the file `beside`: relative names are relative to the manifest. */
-static char *name_beside(const char *beside, const char *name)
-{
-	const char *slash = strrchr(beside, '/');
-
-	if (name[0] == '/' || !slash)
-		return xstrdup(name);
-	return xasprintf("%.*s/%s", (int)(slash - beside), beside, name);
-}
-
 static void add_file(struct report *report, const struct node *node, struct pairs *pairs)
 {
 	const char *text = field_text(report, "env_file", node);
@@ -213,8 +204,8 @@ static void add_file(struct report *report, const struct node *node, struct pair
 
 	if (!text)
 		return;
-	path = name_beside(manifest->path, text);
-	name = name_beside(manifest->name, text);
+	path = source_beside(manifest->path, text);
+	name = source_beside(manifest->name, text);
 	source = report_read(report, path, name);
 	if (source)
 		add_file_lines(report, source, pairs);

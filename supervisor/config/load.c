@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/fs.h"
 #include "config/lease.h"
 #include "config/manifest.h"
 #include "config/validate.h"
@@ -184,7 +185,7 @@ static int list_manifests(const char *directory, struct strv *ret, struct error 
 
 	if (!dir)
 		return error_errno(err, errno, "cannot open");
-	result = check_ownership(dirfd(dir), directory, err);
+	result = fs_check_owner(dirfd(dir), directory, err);
 	while (result == 0 && (entry = readdir(dir))) {
 		if (!is_manifest(entry->d_name))
 			continue;

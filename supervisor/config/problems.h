@@ -60,9 +60,6 @@ void report_render(const struct report *report, struct problems *problems);
 /* "file:line:column" for a message about another place; the caller frees it. */
 char *mark_format(struct mark mark);
 
-/* 0 when only root or the calling user can have written what `fd` refers to. */
-int check_ownership(int fd, const char *name, struct error *err);
-
 #define _cleanup_report_ CLEANUP(report_free_cleanup)
 DEFINE_CLEANUP(struct report, report_free);
 

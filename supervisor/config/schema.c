@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "config/attach.h"
 #include "config/fields.h"
 #include "config/manifest.h"
 #include "config/scalar.h"
@@ -19,10 +20,11 @@
 #define KBIT UINT64_C(1000)
 #define GBIT UINT64_C(1000000000)
 
-#define OF_SPEC(member)	  offsetof(struct vm_draft, spec.member)
-#define OF_VM(member)	  offsetof(struct vm_draft, member)
-#define OF_TENANT(member) offsetof(struct tenant, member)
-#define WHOLE		  0 /* the parser fills several fields of the object */
+#define OF_SPEC(member)	      offsetof(struct vm_draft, spec.member)
+#define OF_VM(member)	      offsetof(struct vm_draft, member)
+#define OF_TENANT(member)     offsetof(struct tenant, member)
+#define OF_ATTACHMENT(member) offsetof(struct attachment, member)
+#define WHOLE		      0 /* the parser fills several fields of the object */
 
 static const struct schema_key file_keys[] = {
 	{ "tenants", parse_tenants, WHOLE },
@@ -68,6 +70,10 @@ static const struct schema_key vm_keys[] = {
 	{ "stop_grace_period", field_duration, OF_SPEC(stop_grace_ms), .max = 3600000 },
 	{ "read_only", field_bool, OF_SPEC(read_only) },
 	{ "tmpfs", field_tmpfs, OF_SPEC(tmpfs) },
+	{ "files", field_files, OF_SPEC(files) },
+	{ "secrets", field_secrets, OF_SPEC(secrets) },
+	{ "ulimits", field_ulimits, OF_SPEC(ulimits) },
+	{ "sysctls", field_sysctls, OF_SPEC(sysctls) },
 	{ "vmm", field_vmm, OF_SPEC(vmm) },
 	{ "kernel", field_kernel, OF_SPEC(kernel) },
 };
@@ -88,6 +94,21 @@ static const struct schema_key rate_network_keys[] = {
 	{ "packets", field_u32, OF_SPEC(rate_network_packets), .min = 10, .max = 100000000 },
 };
 
+static const struct schema_key files_keys[] = {
+	{ "path", field_node, OF_ATTACHMENT(path), .is_required = true },
+	{ "source", field_node, OF_ATTACHMENT(source) },
+	{ "content", field_node, OF_ATTACHMENT(content) },
+	{ "mode", field_node, OF_ATTACHMENT(mode) },
+	{ "user", field_node, OF_ATTACHMENT(user) },
+};
+
+static const struct schema_key secrets_keys[] = {
+	{ "source", field_node, OF_ATTACHMENT(source), .is_required = true },
+	{ "target", field_node, OF_ATTACHMENT(path) },
+	{ "mode", field_node, OF_ATTACHMENT(mode) },
+	{ "user", field_node, OF_ATTACHMENT(user) },
+};
+
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
 const struct schema schema_file = { "a manifest", file_keys, COUNT(file_keys),
@@ -100,6 +121,9 @@ const struct schema schema_rate_disk = { "the disk's rates", rate_disk_keys,
 					 COUNT(rate_disk_keys) };
 const struct schema schema_rate_network = { "the network's rates", rate_network_keys,
 					    COUNT(rate_network_keys) };
+
+const struct schema schema_files = { "a file", files_keys, COUNT(files_keys) };
+const struct schema schema_secrets = { "a secret", secrets_keys, COUNT(secrets_keys) };
 
 static const struct schema_key *find_key(const struct schema *schema, const char *name)
 {

@@ -38,6 +38,8 @@ extern const struct schema schema_vm;	  /* object: struct vm_draft, as of the ne
 extern const struct schema schema_rate;
 extern const struct schema schema_rate_disk;
 extern const struct schema schema_rate_network;
+extern const struct schema schema_files;   /* object: struct attachment of attach.c */
+extern const struct schema schema_secrets; /* likewise */
 
 /* Walks a mapping by its table. `place` is where the object was named, for what is missing. */
 void schema_apply(const struct schema *schema, struct report *report, const struct node *node,

@@ -15,21 +15,6 @@
 #include "base/fs.h"
 #include "config/source.h"
 
-int check_ownership(int fd, const char *name, struct error *err)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return error_errno(err, errno, "cannot inspect");
-	if (st.st_uid != 0 && st.st_uid != geteuid())
-		return error_set(err, "owned by uid %u (chown root %s)", (unsigned)st.st_uid, name);
-	if (st.st_mode & S_IWOTH)
-		return error_set(err, "writable by everyone (chmod go-w %s)", name);
-	if (st.st_mode & S_IWGRP)
-		return error_set(err, "writable by its group (chmod g-w %s)", name);
-	return 0;
-}
-
 int source_read(struct source *source, const char *path, struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf content = { 0 };
@@ -41,7 +26,7 @@ int source_read(struct source *source, const char *path, struct error *err)
 		return error_errno(err, errno, "cannot open");
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return error_set(err, "not a regular file");
-	if (check_ownership(fd, source->name, err) < 0)
+	if (fs_check_owner(fd, source->name, err) < 0)
 		return -1;
 	if (st.st_size > SOURCE_BYTES_MAX)
 		return error_set(err, "larger than 1 MiB (split it)");
@@ -86,4 +71,13 @@ const char *source_line(const struct source *source, uint32_t line, size_t *ret_
 		end++;
 	*ret_length = (size_t)(end - at);
 	return at;
+}
+
+char *source_beside(const char *beside, const char *name)
+{
+	const char *slash = strrchr(beside, '/');
+
+	if (name[0] == '/' || !slash)
+		return xstrdup(name);
+	return xasprintf("%.*s/%s", (int)(slash - beside), beside, name);
 }

@@ -211,6 +211,22 @@ static int add_hosts(struct strbuf *out, const struct guest_config *config, stru
 	return 0;
 }
 
+static void add_guest_file(struct strbuf *out, const struct guest_file *file)
+{
+	struct config_file_entry head = { .mode = htole32(file->mode),
+					  .path_length = htole16((uint16_t)strlen(file->path)),
+					  .user_length = htole16((uint16_t)strlen(file->user)) };
+	size_t length = sizeof(head) + strlen(file->path) + strlen(file->user) + file->length;
+	struct config_entry entry = { htole32(file->is_secret ? CONFIG_SECRET : CONFIG_FILE),
+				      htole32((uint32_t)length) };
+
+	strbuf_add(out, &entry, sizeof(entry));
+	strbuf_add(out, &head, sizeof(head));
+	strbuf_puts(out, file->path);
+	strbuf_puts(out, file->user);
+	strbuf_add(out, file->content, file->length);
+}
+
 static int build_config(const struct guest_config *config, struct strbuf *out, struct error *err)
 {
 	const struct spec *spec = config->spec;
@@ -230,6 +246,10 @@ static int build_config(const struct guest_config *config, struct strbuf *out, s
 	config_add_text(out, CONFIG_STOP_SIGNAL, spec->stop_signal);
 	config_add_text(out, CONFIG_HOSTNAME, spec->hostname);
 	config_add_list(out, CONFIG_TMPFS, &spec->tmpfs);
+	config_add_list(out, CONFIG_ULIMIT, &spec->ulimits);
+	config_add_list(out, CONFIG_SYSCTL, &spec->sysctls);
+	for (size_t i = 0; i < config->file_count; i++)
+		add_guest_file(out, &config->files[i]);
 	if (config->disks)
 		config_add_list(out, CONFIG_DISK, config->disks);
 	if (config->is_verified)
@@ -255,30 +275,40 @@ static int check_entries(const struct strbuf *record, const char *name, struct e
 	return 0;
 }
 
-int initramfs_config(const struct guest_config *config, struct strbuf *out, struct error *err)
+static int make_config(const struct guest_config *config, struct strbuf *record, struct error *err)
 {
-	_cleanup_strbuf_ struct strbuf record = { 0 };
-
-	if (build_config(config, &record, err) < 0)
+	if (build_config(config, record, err) < 0)
 		return -1;
-	if (record.length > CONFIG_FILE_MAX)
+	if (record->length > CONFIG_FILE_MAX)
 		return error_set(err, "configuration of '%s' has %zu bytes (at most %d)",
-				 config->spec->name, record.length, CONFIG_FILE_MAX);
-	if (check_entries(&record, config->spec->name, err) < 0)
+				 config->spec->name, record->length, CONFIG_FILE_MAX);
+	if (check_entries(record, config->spec->name, err) < 0)
 		return -1;
 	if (config->image_record_length > CONFIG_FILE_MAX)
 		return error_set(err, "image record of '%s' has %zu bytes (at most %d)",
 				 config->spec->name, config->image_record_length, CONFIG_FILE_MAX);
-	/* The segment must begin aligned wherever the caller's buffer ends. */
-	pad(out);
-	cpio_add(out, &(struct cpio_entry){ .name = "stoker/config",
-					    .mode = S_IFREG | 0400,
-					    .data = record.data,
-					    .length = record.length });
-	cpio_add(out, &(struct cpio_entry){ .name = "stoker/image",
-					    .mode = S_IFREG | 0400,
-					    .data = config->image_record,
-					    .length = config->image_record_length });
-	cpio_end(out);
 	return 0;
+}
+
+int initramfs_config(const struct guest_config *config, struct strbuf *out, struct error *err)
+{
+	_cleanup_strbuf_ struct strbuf record = { 0 };
+	int result = make_config(config, &record, err);
+
+	if (result == 0) {
+		/* The segment must begin aligned wherever the caller's buffer ends. */
+		pad(out);
+		cpio_add(out, &(struct cpio_entry){ .name = "stoker/config",
+						    .mode = S_IFREG | 0400,
+						    .data = record.data,
+						    .length = record.length });
+		cpio_add(out, &(struct cpio_entry){ .name = "stoker/image",
+						    .mode = S_IFREG | 0400,
+						    .data = config->image_record,
+						    .length = config->image_record_length });
+		cpio_end(out);
+	}
+	if (record.length)
+		explicit_bzero(record.data, record.length);
+	return result;
 }

@@ -71,25 +71,30 @@ static int check_user(const char *user, struct error *err)
 }
 
 /* Paths into /proc reach whatever the process has open when it gets there (CVE-2024-21626). */
-static int check_working_dir(const char *path, struct error *err)
+static int check_directory(const char *what, const char *path, struct error *err)
 {
 	bool first = true;
 
 	if (path[0] != '/')
-		return error_set(err, "working directory '%.200s': not absolute", path);
+		return error_set(err, "%s '%.200s': not absolute", what, path);
 	if (strlen(path) > DIRECTORY_MAX)
-		return error_set(err, "working directory: longer than %d bytes", DIRECTORY_MAX);
+		return error_set(err, "%s: longer than %d bytes", what, DIRECTORY_MAX);
 	for (const char *at = path + strspn(path, "/"); *at; at += strspn(at, "/")) {
 		size_t length = strcspn(at, "/");
 
 		if (length == 2 && memcmp(at, "..", 2) == 0)
-			return error_set(err, "working directory '%.200s': has '..' in it", path);
+			return error_set(err, "%s '%.200s': has '..' in it", what, path);
 		if (first && length == 4 && memcmp(at, "proc", 4) == 0)
-			return error_set(err, "working directory '%.200s': lies in /proc", path);
+			return error_set(err, "%s '%.200s': lies in /proc", what, path);
 		first = first && length == 1 && at[0] == '.';
 		at += length;
 	}
 	return 0;
+}
+
+static int check_working_dir(const char *path, struct error *err)
+{
+	return check_directory("working directory", path, err);
 }
 
 static int check_stop_signal(const char *name, struct error *err)
@@ -169,6 +174,21 @@ static int add_string(struct strbuf *record, const json_t *config, const char *k
 	return add_entry(record, tag, text, err);
 }
 
+/* {"/data": {}, ...}. What cannot be a directory in the image is left out: image inspect shows it.
+ */
+static int add_volumes(struct strbuf *record, const json_t *config, struct error *err)
+{
+	const char *path;
+	json_t *value;
+
+	json_object_foreach (json_object_get(config, "Volumes"), path, value) {
+		if (check_directory("volume", path, NULL) == 0 &&
+		    add_entry(record, CONFIG_VOLUME_PATH, path, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int make_record(const json_t *config, struct strbuf *record, struct error *err)
 {
 	if (add_list(record, config, "Entrypoint", CONFIG_ENTRYPOINT, err) < 0 ||
@@ -180,7 +200,7 @@ static int make_record(const json_t *config, struct strbuf *record, struct error
 	    add_string(record, config, "StopSignal", CONFIG_STOP_SIGNAL, check_stop_signal, err) <
 		    0)
 		return -1;
-	return 0;
+	return add_volumes(record, config, err);
 }
 
 /* --- the document ------------------------------------------------------------------------------

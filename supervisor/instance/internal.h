@@ -5,10 +5,12 @@
 #define STOKER_INSTANCE_INTERNAL_H
 
 #include "guest/channel.h"
+#include "guest/initramfs.h"
 #include "instance/backoff.h"
 #include "instance/instance.h"
 #include "instance/logfile.h"
 #include "instance/transition.h"
+#include "model/file.h"
 #include "vmm/vmm.h"
 
 struct instance {
@@ -111,6 +113,20 @@ void instance_keep_console(struct instance *instance);
 
 /* Frees what a run holds: channel, VMM handle, tap, run directory. The VMM must be gone. */
 void instance_clear_run(struct instance *instance);
+
+/* --- attach.c: files and secrets --- */
+
+struct attachments {
+	struct guest_file *items; /* owned, with `files` and `contents` behind them */
+	struct spec_file *files;
+	struct strbuf *contents;
+	size_t count;
+};
+
+/* Reads what the spec's files and secrets are made of; a source may have changed since the fleet
+ * was loaded. */
+int attachments_read(const struct spec *spec, struct attachments *ret, struct error *err);
+void attachments_reset(struct attachments *attachments); /* secrets are wiped */
 
 /* --- record.c: what adoption reads --- */
 

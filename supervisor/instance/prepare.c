@@ -177,6 +177,7 @@ static int add_config(const struct instance *instance, const struct boot_files *
 	_cleanup_free_ char *hosts = context->hosts(context->data, spec->tenant);
 	_cleanup_strbuf_ struct strbuf record = { 0 };
 	_cleanup_strv_ struct strv disks = { 0 };
+	CLEANUP(attachments_reset) struct attachments attachments = { 0 };
 	struct guest_config config = {
 		.spec = spec,
 		.gateway4 = has_family(spec, 4) ? NET_GATEWAY4 : NULL,
@@ -187,8 +188,11 @@ static int add_config(const struct instance *instance, const struct boot_files *
 		.hosts = hosts,
 	};
 
-	if (fs_read(instance->image->record_path, IMAGE_RECORD_MAX, &record, err) < 0)
+	if (fs_read(instance->image->record_path, IMAGE_RECORD_MAX, &record, err) < 0 ||
+	    attachments_read(spec, &attachments, err) < 0)
 		return -1;
+	config.files = attachments.items;
+	config.file_count = attachments.count;
 	strv_add(&disks, "base"); /* in the order of start_vmm */
 	strv_add(&disks, "upper");
 	if (!instance->driver->has_serials)
@@ -198,12 +202,19 @@ static int add_config(const struct instance *instance, const struct boot_files *
 	return initramfs_config(&config, out, err);
 }
 
+static void wipe(struct strbuf *secret)
+{
+	if (secret->length)
+		explicit_bzero(secret->data, secret->length);
+	strbuf_reset(secret);
+}
+
 /* Base and configuration in one anonymous file: secrets never get a name on disk. */
 static int make_initrd(const struct instance *instance, const struct boot_files *files,
 		       struct parts *parts, struct error *err)
 {
 	const char *base_path = files->initramfs_path;
-	_cleanup_strbuf_ struct strbuf config = { 0 };
+	CLEANUP(wipe) struct strbuf config = { 0 };
 	_cleanup_close_ int base = -1;
 	static const char padding[4];
 	off_t length;

@@ -66,6 +66,10 @@ struct spec {
 	struct strv labels;	 /* "key=value", sorted by key */
 	bool read_only;		 /* the root file system */
 	struct strv tmpfs;	 /* mount points */
+	struct strv files;	 /* model/file.h; by path */
+	struct strv secrets;	 /* likewise; by name */
+	struct strv ulimits;	 /* "nofile=1024:4096", soft and hard, -1 = unlimited; by name */
+	struct strv sysctls;	 /* "net.core.somaxconn=1024"; by name */
 	uint32_t restart;	 /* enum restart_policy */
 	uint32_t restart_limit;	 /* on-failure:N; 0 = no limit */
 	char *stop_signal;	 /* "" = the image's, else "SIGTERM" ... */

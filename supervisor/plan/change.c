@@ -212,12 +212,18 @@ static void print_value(const char *key, const struct spec *spec, struct strbuf 
 			print_plain(spec, &spec_fields[i], out);
 }
 
-static int compare_keys(const char *a, const char *b)
+/* By what stands before the separator. */
+static int compare_heads(const char *a, const char *b, const char *separator)
 {
-	size_t a_length = strcspn(a, "="), b_length = strcspn(b, "=");
+	size_t a_length = strcspn(a, separator), b_length = strcspn(b, separator);
 	int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
 
 	return order ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+static int compare_keys(const char *a, const char *b)
+{
+	return compare_heads(a, b, "=");
 }
 
 static void print_pair(char sign, const char *pair, bool with_value, struct strbuf *out)
@@ -246,6 +252,28 @@ static void print_pairs(const struct strv *from, const struct strv *to, bool wit
 	}
 }
 
+/* Two lists of files, each sorted by path: what they hold is nobody's business. */
+static void print_files(const struct strv *from, const struct strv *to, struct strbuf *out)
+{
+	size_t i = 0, j = 0;
+
+	while (i < from->count || j < to->count) {
+		const char *left = i < from->count ? from->items[i] : NULL;
+		const char *right = j < to->count ? to->items[j] : NULL;
+		int order = !left ? 1 : !right ? -1 : compare_heads(left, right, "\t");
+		const char *line = order > 0 ? right : left;
+
+		if (order != 0 || strcmp(left, right) != 0)
+			strbuf_printf(out, " %c%.*s",
+				      order < 0	  ? '-'
+				      : order > 0 ? '+'
+						  : '~',
+				      (int)strcspn(line, "\t"), line);
+		i += order <= 0;
+		j += order >= 0;
+	}
+}
+
 /* A plan is one line for each action, and text of a manifest must not steer a terminal. */
 static void make_printable(struct strbuf *out, size_t start)
 {
@@ -264,6 +292,10 @@ void change_print(const char *key, const struct spec *from, const struct spec *t
 		print_pairs(&from->environment, &to->environment, false, out);
 	} else if (strcmp(key, "labels") == 0) {
 		print_pairs(&from->labels, &to->labels, true, out);
+	} else if (strcmp(key, "files") == 0) {
+		print_files(&from->files, &to->files, out);
+	} else if (strcmp(key, "secrets") == 0) {
+		print_files(&from->secrets, &to->secrets, out);
 	} else {
 		strbuf_putc(out, ' ');
 		print_value(key, from, out);

@@ -27,7 +27,7 @@ trap 'exit 143' TERM INT
 
 make_image() {
 	image=$work/image
-	mkdir -p "$image/bin" "$image/etc" "$image/home/app" "$image/run" "$image/tmp"
+	mkdir -p "$image/bin" "$image/etc" "$image/home/app" "$image/run" "$image/tmp" "$image/srv/data"
 	cp "$busybox" "$image/bin/busybox" || return 1
 	for applet in $(busybox --list); do
 		[ "$applet" = busybox ] || ln -s busybox "$image/bin/$applet"
@@ -38,14 +38,35 @@ make_image() {
 	echo '192.0.2.1 of-the-image' >"$image/etc/hosts"
 	# A link that leads out of the image, as some distributions ship it.
 	ln -s /run/nowhere/resolv.conf "$image/etc/resolv.conf"
-	chmod 1777 "$image" "$image/tmp"
+	chmod 1777 "$image" "$image/tmp" "$image/srv/data"
 	mksquashfs "$image" "$work/base.sqfs" -quiet -no-progress -all-root >&2
 }
 
+# An image of one static program and two that cannot run in it; and one that was cut short.
+make_other_images() {
+	mkdir "$work/scratch"
+	cp "$busybox" "$work/scratch/busybox" || return 1
+	echo '#!/bin/sh' >"$work/scratch/script"
+	case $GUEST_MACHINE in
+	aarch64) echo '#!/lib/ld.so' >"$work/scratch/dynamic" ;;
+	*) cp /bin/true "$work/scratch/dynamic" ;;
+	esac
+	chmod 755 "$work/scratch"/*
+	mksquashfs "$work/scratch" "$work/scratch.sqfs" -quiet -no-progress -all-root >&2 || return 1
+	head -c $(($(stat -c %s "$work/base.sqfs") / 2)) "$work/base.sqfs" >"$work/cut.sqfs"
+}
+
+uppers="upper1 upper2 upper3 upper4 missing no-file no-user no-directory no-shell no-libc no-passwd \
+	scratch cut full"
+
 make_disks() {
-	for n in 1 2 3 4; do
-		truncate -s 32M "$work/upper$n.ext4"
-		mkfs.ext4 -q -F -m 0 -E lazy_itable_init=1 "$work/upper$n.ext4" || return 1
+	mkdir "$work/filler"
+	head -c 25000000 /dev/urandom >"$work/filler/most"
+	for name in $uppers; do
+		set --
+		[ "$name" != full ] || set -- -d "$work/filler"
+		truncate -s 32M "$work/$name.ext4"
+		mkfs.ext4 -q -F -m 0 -E lazy_itable_init=1 "$@" "$work/$name.ext4" || return 1
 	done
 }
 
@@ -65,17 +86,17 @@ make_net() {
 	ip neigh add fd00:20::a lladdr 02:00:00:00:00:01 dev tap0
 }
 
-make_image && make_disks && make_net || { echo "Bail out! cannot prepare the test"; exit 1; }
+make_image && make_other_images && make_disks && make_net || { echo "Bail out! cannot prepare the test"; exit 1; }
 cp "$init" "$work/stoker-init"
 # An argument names the one test to run.
 "$STOKER_BUILD/tests/guest_driver" -m "$GUEST_MACHINE" -r "$GUEST_ROOT" -k "${GUEST_KERNEL:-auto}" "$work" "$@"
 result=$?
 
 # A clean end leaves nothing for the journal to replay.
-for n in 1 2 3 4; do
-	state=$(dumpe2fs -h "$work/upper$n.ext4" 2>/dev/null | sed -n 's/^Filesystem state: *//p')
-	needs=$(dumpe2fs -h "$work/upper$n.ext4" 2>/dev/null | grep -c needs_recovery)
-	[ "$state $needs" = "clean 0" ] || { echo "# upper$n.ext4: $state, needs_recovery $needs"; result=1; }
+for name in $uppers; do
+	state=$(dumpe2fs -h "$work/$name.ext4" 2>/dev/null | sed -n 's/^Filesystem state: *//p')
+	needs=$(dumpe2fs -h "$work/$name.ext4" 2>/dev/null | grep -c needs_recovery)
+	[ "$state $needs" = "clean 0" ] || { echo "# $name.ext4: $state, needs_recovery $needs"; result=1; }
 done
 if [ -n "${GUEST_BOOT_CONSOLE-}" ]; then tail -n 40 "$work"/*.console | sed 's/^/# /'; fi
 exit $result

@@ -49,6 +49,10 @@ struct guest {
 	struct spec *spec;
 	struct strbuf image;	      /* record */
 	const char *kernel_arguments; /* more of them; NULL: none */
+	const struct guest_file *files;
+	size_t file_count;
+	const char *base; /* its image; NULL: "base" */
+	bool is_alone;	  /* without eth0: the tap is another's */
 	char *socket;
 	struct child *vmm;
 	struct channel_peer peer;
@@ -203,6 +207,8 @@ static char *write_initrd(struct guest *guest)
 				       .gateway_mac = "\x02\x53\x74\x6b\x00\xfe",
 				       .channel_key = guest->peer.key,
 				       .hosts = "10.20.0.77 first-peer\n",
+				       .files = guest->files,
+				       .file_count = guest->file_count,
 				       .image_record = guest->image.data,
 				       .image_record_length = guest->image.length };
 	char *path = xasprintf("%s/%s.initrd", guest->host->dir, guest->name);
@@ -265,10 +271,6 @@ static void make_command(struct guest *guest, const char *upper, struct strv *ar
 					     "virtserialport,chardev=ch0,name=stoker.0",
 					     "-device",
 					     "virtio-rng-device",
-					     "-netdev",
-					     "tap,id=n0,ifname=tap0,script=no,downscript=no",
-					     "-device",
-					     "virtio-net-device,netdev=n0,mac=02:00:00:00:00:01",
 					     "-device",
 					     "virtio-blk-device,drive=d0,serial=base",
 					     "-device",
@@ -277,12 +279,19 @@ static void make_command(struct guest *guest, const char *upper, struct strv *ar
 	add_machine(guest, argv);
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
 		strv_add(argv, fixed[i]);
+	if (!guest->is_alone) {
+		strv_add(argv, "-netdev");
+		strv_add(argv, "tap,id=n0,ifname=tap0,script=no,downscript=no");
+		strv_add(argv, "-device");
+		strv_add(argv, "virtio-net-device,netdev=n0,mac=02:00:00:00:00:01");
+	}
 	strv_add(argv, "-kernel");
 	strv_add(argv, guest->host->kernel.path);
 	strv_add(argv, "-initrd");
 	strv_add(argv, initrd);
 	strv_add(argv, "-drive");
-	strv_addf(argv, "id=d0,file=%s/base.sqfs,format=raw,if=none,readonly=on", dir);
+	strv_addf(argv, "id=d0,file=%s/%s.sqfs,format=raw,if=none,readonly=on", dir,
+		  guest->base ? guest->base : "base");
 	strv_add(argv, "-drive");
 	strv_addf(argv, "id=d1,file=%s/%s.ext4,format=raw,if=none", dir, upper);
 	strv_add(argv, "-serial");
@@ -412,6 +421,29 @@ static void manifest_command(struct guest *guest, const char *script)
 	strv_add(&guest->spec->command, script);
 }
 
+/* What a secret holds is in its file and nowhere else that is written or listed. */
+static void keeps_secrets(struct guest *guest)
+{
+	const char *cmdline = strstr(strbuf_text(&guest->logs[CHANNEL_STDOUT]), "cmdline ");
+	bool found = !cmdline || strstr(cmdline, "s3cr3t");
+
+	for (int stream = CHANNEL_STDERR; stream <= CHANNEL_INIT; stream++)
+		found = found || strstr(strbuf_text(&guest->logs[stream]), "s3cr3t");
+	ok(guest->host, !found, "%s: no secret in a command line, a log or the process list",
+	   guest->name);
+}
+
+static void keeps_time(struct guest *guest)
+{
+	const char *at = strstr(strbuf_text(&guest->logs[CHANNEL_STDOUT]), "rng virtio_rng.0 ");
+	long long guests = at ? strtoll(at + strlen("rng virtio_rng.0 "), NULL, 10) : 0;
+	long long off = guests - (long long)time(NULL);
+
+	/* It said so a while ago, on a host that may be busy. */
+	ok(guest->host, off > -BOOT_S && off < BOOT_S, "%s: its clock is set (%lld s)", guest->name,
+	   off);
+}
+
 /* What the manifest says, two addresses, syslog, peers, a daemon that restarts, a graceful stop. */
 static void test_manifest(struct host *host)
 {
@@ -426,16 +458,35 @@ static void test_manifest(struct host *host)
 		"cat /proc/self/cgroup; ls -A /stoker /modules 2>&1\n"
 		"echo \"session $(cut -d' ' -f6 /proc/self/stat) $$\"\n"
 		"echo to-stderr >&2; echo through-dev >/dev/stderr\n"
+		"stat -c 'file %n %a %u:%g' /etc/app.d/x.conf /run/secrets /run/secrets/*\n"
+		"cat /etc/app.d/x.conf /run/secrets/key; touch /run/secrets/y 2>&1\n"
+		"echo \"nofile $(ulimit -n) $(ulimit -Hn) core $(ulimit -c)\"\n"
+		"cat /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/conf/eth0/rp_filter\n"
+		"echo \"cmdline $(cat /proc/cmdline)\"; cat /proc/*/cmdline | tr '\\0' ' '; echo\n"
+		"ip -o link show; for n in null zero full random urandom tty ptmx; do\n"
+		"stat -c 'device %n %F %a' /dev/$n; done; ls -l /dev/fd /dev/stdin\n"
+		"echo \"rng $(cat /sys/class/misc/hw_random/rng_current) $(date +%s)\"\n"
 		"logger -t tester -p daemon.warning 'a syslog line'\n"
 		"echo written >/kept && cat /kept\n"
 		"trap 'echo got TERM; exit 7' TERM\n"
 		"n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.2 & wait $!\n"
 		"grep -q second-peer /etc/hosts && echo peers $(grep -c peer /etc/hosts); done\n";
+	static const struct guest_file files[] = {
+		{ "/etc/app.d/x.conf", "", 0640, false, "of the host\n", 12 },
+		{ "key", "", 0400, true, "s3cr3t-of-the-workload\n", 23 },
+		{ "other", "root:staff", 0440, true, "s3cr3t-of-others", 16 },
+	};
 	struct guest guest;
 	int one = 1, two = 2;
 	long tick;
 
 	guest_init(&guest, host, "manifest");
+	guest.files = files;
+	guest.file_count = 3;
+	strv_add(&guest.spec->ulimits, "core=0:0");
+	strv_add(&guest.spec->ulimits, "nofile=512:2048");
+	strv_add(&guest.spec->sysctls, "net.core.somaxconn=77");
+	strv_add(&guest.spec->sysctls, "net/ipv4/conf/eth0/rp_filter=2");
 	image_says(&guest, CONFIG_ENTRYPOINT, "/not/there");
 	image_says(&guest, CONFIG_COMMAND, "nor this");
 	image_says(&guest, CONFIG_ENVIRONMENT, "FROM_IMAGE=image");
@@ -475,6 +526,28 @@ static void test_manifest(struct host *host)
 	said(&guest, CHANNEL_STDOUT,
 	     "SigBlk: 0000000000000000 SigIgn: 0000000000000000 \n0::/workload\n");
 	said(&guest, CHANNEL_STDOUT, "ls: /modules: No such file or directory\n");
+	said(&guest, CHANNEL_STDOUT,
+	     "file /etc/app.d/x.conf 640 0:0\nfile /run/secrets 755 0:0\n"
+	     "file /run/secrets/key 400 1000:1000\nfile /run/secrets/other 440 0:2000\n");
+	said(&guest, CHANNEL_STDERR, "cat: can't open '/etc/app.d/x.conf': Permission denied\n");
+	said(&guest, CHANNEL_STDOUT,
+	     "s3cr3t-of-the-workload\ntouch: /run/secrets/y: Read-only file system\n");
+	said(&guest, CHANNEL_STDOUT, "nofile 512 2048 core 0\n77\n2\n");
+	said(&guest, CHANNEL_STDOUT, "tmpfs /run/secrets tmpfs ro,nosuid,nodev,noexec,");
+	said(&guest, CHANNEL_STDOUT, "lo: <LOOPBACK,UP,LOWER_UP>");
+	said(&guest, CHANNEL_STDOUT, " mtu 1500 ");
+	said(&guest, CHANNEL_STDOUT,
+	     "device /dev/null character special file 666\n"
+	     "device /dev/zero character special file 666\n"
+	     "device /dev/full character special file 666\n"
+	     "device /dev/random character special file 666\n"
+	     "device /dev/urandom character special file 666\n"
+	     "device /dev/tty character special file 666\n"
+	     "device /dev/ptmx character special file 666\n");
+	said(&guest, CHANNEL_STDOUT, "/dev/fd -> /proc/self/fd\n");
+	said(&guest, CHANNEL_STDOUT, "rng virtio_rng.0 ");
+	keeps_secrets(&guest);
+	keeps_time(&guest);
 	said(&guest, CHANNEL_STDERR, "to-stderr\nthrough-dev\n");
 	said(&guest, CHANNEL_SYSLOG, "daemon.warning tester: a syslog line\n");
 	ok(host, runs("busybox ping -c 1 -W 10 10.20.0.10 >/dev/null"), "manifest: answers IPv4");
@@ -506,6 +579,7 @@ static void test_image(struct host *host)
 	static const char script[] = "id; pwd; echo $0-$1; touch /x || echo sealed\n"
 				     "touch /scratch/y /tmp/z && echo scratch; mkdir /scratch/m\n"
 				     "cat /etc/hosts | head -n 3; cat /run/kept\n"
+				     "touch /srv/data/new && stat -c 'volume %n %a' /srv/*\n"
 				     "trap '' TERM USR1; echo ready; while :; do sleep 1; done";
 	struct guest guest;
 	int one = 1;
@@ -519,6 +593,8 @@ static void test_image(struct host *host)
 	image_says(&guest, CONFIG_USER, "1234:staff");
 	image_says(&guest, CONFIG_WORKING_DIR, "/etc");
 	image_says(&guest, CONFIG_STOP_SIGNAL, "SIGUSR1");
+	image_says(&guest, CONFIG_VOLUME_PATH, "/srv/data");
+	image_says(&guest, CONFIG_VOLUME_PATH, "/srv/made");
 	guest.spec->read_only = true;
 	strv_add(&guest.spec->tmpfs, "/scratch");
 	add_address(&guest, "10.20.0.11");
@@ -528,6 +604,7 @@ static void test_image(struct host *host)
 	said(&guest, CHANNEL_STDOUT, "uid=1234 gid=2000(staff)");
 	said(&guest, CHANNEL_STDOUT, "/etc\nzero-one\nsealed\nscratch\n");
 	said(&guest, CHANNEL_STDOUT, "the image put this here\n");
+	said(&guest, CHANNEL_STDOUT, "volume /srv/data 1777\nvolume /srv/made 755\n");
 	said(&guest, CHANNEL_STDERR, "touch: /x: Read-only file system\n");
 	/* The block of /etc/hosts is written even so. */
 	channel_hosts(guest.channel, "10.20.0.79 third-peer\n");
@@ -536,25 +613,102 @@ static void test_image(struct host *host)
 	guest_free(&guest);
 }
 
-/* What cannot run is a report with its reason, not a panic. */
-static void test_missing(struct host *host)
-{
-	struct guest guest;
+/* --- bad input ------------------------------------------------------------------------------ */
 
-	guest_init(&guest, host, "missing");
-	guest.spec->has_command = true;
-	strv_add(&guest.spec->command, "no-such-program");
-	boot(&guest, "upper3");
-	ended(&guest, CHANNEL_INIT_ERROR, 0);
-	ok(host,
-	   !strcmp(guest.exit.message,
-		   "cannot run 'no-such-program': not found in the image's PATH "
-		   "(/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:"
-		   "/bin)"),
-	   "missing: message \"%s\"", guest.exit.message);
-	ok(host, guest.hellos == 1 && !guest.hello.workload_running,
-	   "missing: hello says that nothing runs");
-	guest_free(&guest);
+struct bad_case {
+	const char *name;
+	const char *base;
+	const char *command;   /* NULL: a shell that ends with 0 */
+	const char *user;      /* NULL: the image's */
+	const char *directory; /* likewise */
+	const char
+		*message; /* the beginning of what the report says; NULL: it runs and ends with 0 */
+	bool has_files;	  /* more than its disk has room for */
+};
+
+static const struct bad_case bad_cases[] = {
+	{ "missing", "base", "no-such-program", NULL, NULL,
+	  "cannot run 'no-such-program': not found in the image's PATH "
+	  "(/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)",
+	  false },
+	{ "no-file", "base", "/no/such/program", NULL, NULL,
+	  "cannot run '/no/such/program': No such file or directory", false },
+	{ "no-user", "base", NULL, "nobody-here", NULL,
+	  "user 'nobody-here' is not in the image's /etc/passwd", false },
+	{ "no-directory", "base", NULL, NULL, "/etc/passwd",
+	  "working directory '/etc/passwd': Not a directory", false },
+	{ "full", "base", NULL, NULL, NULL,
+	  "write /big/file in the image: No space left on device (give the VM a larger 'disk')",
+	  true },
+	{ "no-shell", "scratch", "/script", NULL, NULL,
+	  "cannot run '/script': its interpreter (of a script) or its loader and libc (of a "
+	  "program) "
+	  "are not in the image",
+	  false },
+	{ "no-libc", "scratch", "/dynamic", NULL, NULL,
+	  "cannot run '/dynamic': its interpreter (of a script) or its loader and libc", false },
+	{ "no-passwd", "scratch", "/busybox", "app", NULL,
+	  "user 'app' is not in the image's /etc/passwd", false },
+	{ "scratch", "scratch", "/busybox", "1000", NULL, NULL, false },
+	{ "cut", "cut", NULL, NULL, NULL, "mount disk 'base' (squashfs): ", false },
+};
+
+enum { BAD_CASES = sizeof(bad_cases) / sizeof(*bad_cases), BAD_AT_ONCE = 5 };
+
+static void boot_bad(struct host *host, const struct bad_case *bad, struct guest *guest)
+{
+	static char big[1000 << 10];
+	static struct guest_file files[6];
+
+	guest_init(guest, host, bad->name);
+	guest->is_alone = true;
+	guest->base = bad->base;
+	if (bad->user)
+		set(&guest->spec->user, bad->user);
+	if (bad->directory)
+		set(&guest->spec->working_dir, bad->directory);
+	guest->spec->has_command = true;
+	strv_add(&guest->spec->command, bad->command ? bad->command : "true");
+	if (!bad->message) {
+		strv_add(&guest->spec->command, "echo");
+		strv_add(&guest->spec->command, "alone in its image");
+	}
+	for (size_t i = 0; i < 6 && bad->has_files; i++)
+		files[i] = (struct guest_file){ "/big/file", "", 0600, false, big, sizeof(big) };
+	guest->files = files;
+	guest->file_count = bad->has_files ? 6 : 0;
+	boot(guest, bad->name);
+}
+
+static void expect_bad(const struct bad_case *bad, struct guest *guest)
+{
+	struct host *host = guest->host;
+
+	ended(guest, bad->message ? CHANNEL_INIT_ERROR : CHANNEL_EXITED, 0);
+	if (!bad->message) {
+		said(guest, CHANNEL_STDOUT, "alone in its image\n");
+		return;
+	}
+	ok(host, strncmp(guest->exit.message, bad->message, strlen(bad->message)) == 0,
+	   "%s: message \"%s\"", guest->name, guest->exit.message);
+	ok(host, guest->hellos == 1 && !guest->hello.workload_running,
+	   "%s: hello says that nothing runs", guest->name);
+}
+
+/* What cannot run is a report with its reason, at once, not a panic and not a hang. */
+static void test_bad(struct host *host)
+{
+	for (size_t first = 0; first < BAD_CASES; first += BAD_AT_ONCE) {
+		struct guest guests[BAD_AT_ONCE];
+		size_t count = BAD_CASES - first < BAD_AT_ONCE ? BAD_CASES - first : BAD_AT_ONCE;
+
+		for (size_t i = 0; i < count; i++)
+			boot_bad(host, &bad_cases[first + i], &guests[i]);
+		for (size_t i = 0; i < count; i++)
+			expect_bad(&bad_cases[first + i], &guests[i]);
+		for (size_t i = 0; i < count; i++)
+			guest_free(&guests[i]);
+	}
 }
 
 /* A kernel that found no timer: stoker-init makes it panic instead of sleeping for ever. */
@@ -657,7 +811,7 @@ int main(int argc, char **argv)
 		void (*run)(struct host *host);
 	} tests[] = { { "manifest", test_manifest },
 		      { "image", test_image },
-		      { "missing", test_missing },
+		      { "bad", test_bad },
 		      { "timerless", test_timerless },
 		      { "memory", test_memory } };
 	struct host host = { .machine = MACHINE_X86_64 };

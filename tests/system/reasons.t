@@ -50,7 +50,10 @@ oci_image "$work/image" "$work/root" \
 	'{"Entrypoint":["/bin/sh","-c"],"Cmd":["sleep 100000"],"Env":["PATH=/bin"]}'
 
 fleet_head
-add exited ", command: [exit 3]"
+printf s3cr3t >"$fleet/key"
+chmod 600 "$fleet/key"
+add exited ", command: ['[ \"\$(rev /run/secrets/key)\$(cat /etc/x)\" = t3rc3s-x ] && exit 3'],
+        files: [{path: /etc/x, content: \"-x\"}], secrets: [{source: key}]"
 add signalled ", command: [exec end signal]"
 add oom ", command: [exec end oom]"
 add panic ", command: [exec end panic]"
@@ -59,7 +62,15 @@ add reset ", command: [exec end reset]"
 add init-error ", entrypoint: [/no/such/file], command: []"
 start_daemon
 ends_as exited exited
-is "exited: with the workload's code" "$(member acme/exited exit_code)" 3
+is "exited: with the workload's code, that saw its file and its secret" \
+	"$(member acme/exited exit_code)" 3
+is "exited: nobody else saw the secret" "$(grep -rl 's3cr[3]t' "$work/log" "$work/state" "$run" \
+	"$work/daemon.log" /proc/[0-9]*/cmdline 2>/dev/null; ctl status --json | grep -c s3cr3t)" 0
+rm "$fleet/key"
+ok "exited: again, without its secret" ctl restart acme/exited
+ends_as exited start-error
+like "exited: it says which is missing" "$(member acme/exited message)" \
+	"secret 'key': $fleet/key: cannot open"
 ends_as signalled signalled
 is "signalled: by this signal" "$(member acme/signalled exit_signal)" 11
 ends_as oom guest-oom

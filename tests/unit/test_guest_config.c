@@ -75,6 +75,20 @@ static void test_refusals(void **state)
 		     "image record: environment entry 'NOVALUE' is not KEY=value");
 	refuse_entry(CONFIG_ENVIRONMENT, "=x", 2, CONFIG_FROM_IMAGE,
 		     "image record: environment entry '=x' is not KEY=value");
+	refuse_entry(CONFIG_VOLUME_PATH, "/x", 2, CONFIG_FROM_MANIFEST,
+		     "configuration: entry 17 does not belong here");
+	refuse_entry(CONFIG_FILE, "1234567", 7, CONFIG_FROM_MANIFEST,
+		     "configuration: entry 46 is cut short");
+	refuse_entry(CONFIG_FILE, "\0\0\0\0\0\0\0\0x", 9, CONFIG_FROM_MANIFEST,
+		     "configuration: entry 46 does not describe a file"); /* no path */
+	refuse_entry(CONFIG_FILE, "\0\0\0\0\2\0\0\0x", 9, CONFIG_FROM_MANIFEST,
+		     "configuration: entry 46 does not describe a file");
+	refuse_entry(CONFIG_SECRET, "\0\0\0\0\1\0\1\0x", 9, CONFIG_FROM_MANIFEST,
+		     "configuration: entry 47 does not describe a file");
+	refuse_entry(CONFIG_SECRET, "\0\0\0\0\1\0\0\0\0y", 10, CONFIG_FROM_MANIFEST,
+		     "configuration: entry 47 does not describe a file");
+	refuse_entry(CONFIG_FILE, "\0\2\0\0\1\0\0\0x", 9, CONFIG_FROM_MANIFEST,
+		     "configuration: entry 46 does not describe a file"); /* mode 01000 */
 	strbuf_add(&in, &huge, sizeof(huge));
 	refuse(&in, CONFIG_FROM_MANIFEST,
 	       "configuration: entry 4 has 1048577 bytes (at most 1048576)");
@@ -102,6 +116,38 @@ static void parse(struct config *config, const struct strbuf *in, enum config_fi
 	struct failure why = { "" };
 
 	assert_int_equal(config_parse(in->data, in->length, file, config, &why), 0);
+}
+
+static void test_files(void **state)
+{
+	_cleanup_strbuf_ struct strbuf in = { 0 };
+	struct config config = { 0 };
+	const struct config_file_item *items;
+
+	(void)state;
+	add(&in, CONFIG_FILE, "\xa0\1\0\0\2\0\0\0/fa\0b", 8 + 5);
+	add(&in, CONFIG_SECRET, "\0\1\0\0\3\0\3\0keyapp", 8 + 6);
+	add_text(&in, CONFIG_ULIMIT, "nofile=1:2");
+	add_text(&in, CONFIG_SYSCTL, "a.b=c d");
+	parse(&config, &in, CONFIG_FROM_MANIFEST);
+	items = config.files.items;
+	assert_int_equal(config.files.count, 2);
+	assert_string_equal(items[0].path, "/f");
+	assert_string_equal(items[0].user, "");
+	assert_int_equal(items[0].mode, 0640);
+	assert_int_equal(items[0].length, 3);
+	assert_memory_equal(items[0].content, "a\0b", 3);
+	assert_false(items[0].is_secret);
+	assert_string_equal(items[1].path, "key");
+	assert_string_equal(items[1].user, "app");
+	assert_int_equal(items[1].mode, 0400);
+	assert_int_equal(items[1].length, 0);
+	assert_true(items[1].is_secret);
+	assert_string_equal(config.ulimits.items[0], "nofile=1:2");
+	assert_string_equal(config.sysctls.items[0], "a.b=c d");
+	config_forget_files(&config);
+	assert_int_equal(config.files.count, 0);
+	config_reset(&config);
 }
 
 static void load_image(struct config *image)
@@ -281,10 +327,11 @@ static void test_damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_cut_short),
-		cmocka_unit_test(test_image_alone), cmocka_unit_test(test_compose_rules),
-		cmocka_unit_test(test_environment), cmocka_unit_test(test_signals),
-		cmocka_unit_test(test_hosts),	    cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_refusals),      cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_files),	      cmocka_unit_test(test_image_alone),
+		cmocka_unit_test(test_compose_rules), cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_signals),	      cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,14 +53,16 @@ static void test_record(void **state)
 		      "\"sha256:" HEX "\",\"sha256:" HEX "\"]},\"config\":{"
 		      "\"Entrypoint\":[\"/a\"],\"Cmd\":[\"b\",\"\"],\"Env\":[\"A=1\",\"B=\"],"
 		      "\"User\":\"www-data:33\",\"WorkingDir\":\"/process\","
-		      "\"StopSignal\":\"SIGRTMIN+3\",\"Volumes\":{\"/x\":{}}}}",
+		      "\"StopSignal\":\"SIGRTMIN+3\",\"Volumes\":{\"/x\":{},\"rel\":{},\"/proc/"
+		      "1\":{},"
+		      "\"/a/../b\":{}}}}",
 		      &config, &err),
 		0);
 	assert_int_equal(config.diff_ids.count, 2);
 	assert_string_equal(config.diff_ids.items[1], HEX);
 	listing = list_record(&config.record);
 	assert_string_equal(listing,
-			    "1=/a 2=b 2= 3=A=1 3=B= 4=www-data:33 5=/process 6=SIGRTMIN+3");
+			    "1=/a 2=b 2= 3=A=1 3=B= 4=www-data:33 5=/process 6=SIGRTMIN+3 17=/x");
 	free(listing);
 	/* As Docker writes it: absent, null and empty mean the same. */
 	assert_int_equal(parse("{\"rootfs\":{\"diff_ids\":[]},\"config\":{\"Entrypoint\":null,"

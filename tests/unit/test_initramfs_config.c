@@ -9,13 +9,14 @@
 struct expected {
 	uint32_t tag;
 	const char *text;
+	size_t length; /* 0: that of the text */
 };
 
 static void expect_entries(const char *at, size_t left, const struct expected *expected)
 {
 	for (; expected->tag; expected++) {
 		struct config_entry entry;
-		size_t length = strlen(expected->text);
+		size_t length = expected->length ? expected->length : strlen(expected->text);
 
 		assert_true(left >= sizeof(entry));
 		memcpy(&entry, at, sizeof(entry));
@@ -87,6 +88,8 @@ static struct spec *full_spec(void)
 	set(&spec->stop_signal, "SIGQUIT");
 	strv_add(&spec->tmpfs, "/run");
 	strv_add(&spec->tmpfs, "/tmp");
+	strv_add(&spec->ulimits, "nofile=1:2");
+	strv_add(&spec->sysctls, "net.core.somaxconn=5");
 	add_address(spec, "10.20.0.10");
 	add_address(spec, "fd00:20::a");
 	strv_add(&spec->dns, "10.20.0.1");
@@ -116,6 +119,10 @@ static void every_field_reaches_the_guest(void **state)
 		{ CONFIG_HOSTNAME, "web-1" },
 		{ CONFIG_TMPFS, "/run" },
 		{ CONFIG_TMPFS, "/tmp" },
+		{ CONFIG_ULIMIT, "nofile=1:2" },
+		{ CONFIG_SYSCTL, "net.core.somaxconn=5" },
+		{ CONFIG_FILE, "\xa0\1\0\0\2\0\0\0/fa\0b", 8 + 5 },
+		{ CONFIG_SECRET, "\0\1\0\0\3\0\3\0keyapp", 8 + 6 },
 		{ CONFIG_VERIFY, "" },
 		{ CONFIG_READ_ONLY, "" },
 		{ CONFIG_ADDRESS, "10.20.0.10" },
@@ -130,8 +137,12 @@ static void every_field_reaches_the_guest(void **state)
 		{ CONFIG_PEERS, "10.20.0.12 cache\n10.20.0.13 queue\n" },
 		{ 0 },
 	};
+	static const struct guest_file files[] = { { "/f", "", 0640, false, "a\0b", 3 },
+						   { "key", "app", 0400, true, "", 0 } };
 	struct spec *spec = full_spec();
 	struct guest_config config = { .spec = spec,
+				       .files = files,
+				       .file_count = 2,
 				       .gateway4 = "169.254.1.1",
 				       .gateway6 = "fe80::1",
 				       .gateway_mac = "\x02\xfc\x01\x02\x03\x04",

@@ -116,6 +116,44 @@ static void test_owner(void **state)
 }
 
 /* What is adopted from a record in JSON must have fitted into it. */
+#define SECRETIVE                                                                                  \
+	"tenants:\n  t:\n    subnets: [10.0.0.0/24]\n    vms:\n      web:\n        image: nginx\n" \
+	"        secrets: [{source: b.key}, {source: a.key, target: other, mode: 0440}]\n"         \
+	"        files: [{path: /etc/x, source: a.key}]\n"
+
+/* Specs hold where a file is and a hash of what is in it, and not that. */
+static void test_secrets(void **state)
+{
+	struct scratch *scratch = *state;
+	_cleanup_free_ char *source = in(scratch, "a.key");
+	_cleanup_free_ char *text = NULL, *expected = NULL, *path = NULL, *message = NULL;
+	_cleanup_json_ json_t *json = NULL;
+	struct fleet *fleet;
+
+	put(scratch, "a.yaml", SECRETIVE, 0644);
+	put(scratch, "a.key", "a", 0600);
+	put(scratch, "b.key", "the secret", 0640);
+	fleet = loaded(scratch, NULL);
+	expected = xasprintf("other\t0440\t\taf63dc4c8601ec8c\t%s", source);
+	assert_int_equal(fleet->specs[0]->secrets.count, 2);
+	assert_string_equal(fleet->specs[0]->secrets.items[1], expected);
+	assert_int_equal(fleet->specs[0]->files.count, 1);
+	json = spec_to_json(fleet->specs[0]);
+	text = json_line(json);
+	assert_non_null(strstr(text, "b.key"));
+	assert_null(strstr(text, "the secret"));
+	fleet_free(fleet);
+
+	put(scratch, "b.key", "the secret", 0644);
+	path = in(scratch, "b.key");
+	message =
+		xasprintf("a.yaml:7:28: source: 'b.key': readable by everyone (chmod o-r %s)\n"
+			  "        secrets: [{source: b.key}, {source: a.key, target: other, mode: "
+			  "0440}]\n                           ^\n",
+			  path);
+	refused_as(scratch, message);
+}
+
 static void test_env_file_encoding(void **state)
 {
 	const struct scratch *scratch = *state;
@@ -413,7 +451,8 @@ static void copy_example(const struct scratch *scratch, const char *path, const 
 
 	if (fs_read(path, 1 << 20, &text, &err) < 0)
 		fail_msg("%s", err.text);
-	put(scratch, name, strbuf_text(&text), 0644);
+	/* A secret must not be for everyone to read. */
+	put(scratch, name, strbuf_text(&text), strstr(name, ".key") ? 0600 : 0644);
 }
 
 /* Together they are one fleet, as after `cp config-examples/fleet.d/... /etc/stoker/fleet.d`. */
@@ -437,7 +476,7 @@ static void test_examples(void **state)
 	closedir(dir);
 	assert_true(count >= 4);
 	fleet = loaded(scratch, NULL);
-	assert_true(fleet->spec_count >= count - 1);
+	assert_true(fleet->spec_count >= count - 3); /* app.* are for manifests */
 	fleet_free(fleet);
 }
 
@@ -522,6 +561,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_env_file_encoding),
+		TEST(test_secrets),
 		TEST(test_modes),
 		TEST(test_owner),
 		TEST(test_directory),

@@ -10,7 +10,9 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "model/address.h"
+#include "model/file.h"
 #include "model/fleet.h"
 #include "model/spec.h"
 
@@ -164,6 +166,47 @@ static void macs_are_local_unicast_and_stable(void **state)
 	assert_int_not_equal(tenant_id("acme"), tenant_id("beta"));
 }
 
+static void a_file_is_a_line(void **state)
+{
+	static const char *const bad[] = { "",
+					   "/x",
+					   "/x\t0644\troot\tinline",
+					   "\t0644\troot\tinline\tx",
+					   "/x\t1000\troot\tinline\tx",
+					   "/x\t\troot\tinline\tx",
+					   "/x\t08\troot\tinline\tx",
+					   "/x\t0644\troot\t00000000000000000\tx" };
+	struct spec_file file = { .path = xstrdup("/etc/x"),
+				  .mode = 0640,
+				  .user = xstrdup("app:app"),
+				  .is_inline = true,
+				  .text = xstrdup("a\tb\n") };
+	_cleanup_free_ char *line = spec_file_format(&file), *again = NULL;
+	struct error err;
+
+	(void)state;
+	spec_file_reset(&file);
+	assert_string_equal(line, "/etc/x\t0640\tapp:app\tinline\ta\tb\n");
+	assert_int_equal(spec_file_parse(line, &file, &err), 0);
+	assert_true(file.is_inline);
+	assert_string_equal(file.text, "a\tb\n");
+	again = spec_file_format(&file);
+	assert_string_equal(again, line);
+	spec_file_reset(&file);
+	assert_int_equal(spec_file_parse("key\t0400\t\tcbf29ce484222325\t/source", &file, &err), 0);
+	assert_false(file.is_inline);
+	assert_string_equal(file.hash, "cbf29ce484222325");
+	assert_string_equal(file.text, "/source");
+	spec_file_hash("", 0, file.hash);
+	assert_string_equal(file.hash, "cbf29ce484222325"); /* the basis of FNV-1a */
+	spec_file_hash("a", 1, file.hash);
+	assert_string_equal(file.hash, "af63dc4c8601ec8c");
+	spec_file_reset(&file);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(spec_file_parse(bad[i], &file, &err), -1);
+	assert_non_null(strstr(err.text, "does not describe a file"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +216,7 @@ int main(void)
 		cmocka_unit_test(the_record_holds_every_field),
 		cmocka_unit_test(every_difference_is_seen),
 		cmocka_unit_test(macs_are_local_unicast_and_stable),
+		cmocka_unit_test(a_file_is_a_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
