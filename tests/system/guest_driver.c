@@ -580,7 +580,8 @@ static void test_image(struct host *host)
 				     "touch /scratch/y /tmp/z && echo scratch; mkdir /scratch/m\n"
 				     "cat /etc/hosts | head -n 3; cat /run/kept\n"
 				     "touch /srv/data/new && stat -c 'volume %n %a' /srv/*\n"
-				     "trap '' TERM USR1; echo ready; while :; do sleep 1; done";
+				     "trap '' TERM; trap 'echo got USR1' USR1; echo ready\n"
+				     "while :; do sleep 1 & wait $!; done";
 	struct guest guest;
 	int one = 1;
 
@@ -608,8 +609,9 @@ static void test_image(struct host *host)
 	said(&guest, CHANNEL_STDERR, "touch: /x: Read-only file system\n");
 	/* The block of /etc/hosts is written even so. */
 	channel_hosts(guest.channel, "10.20.0.79 third-peer\n");
-	channel_stop(guest.channel, 0, 500);
+	channel_stop(guest.channel, 0, 5000);
 	ended(&guest, CHANNEL_SIGNALLED, 9);
+	said(&guest, CHANNEL_STDOUT, "got USR1\n");
 	guest_free(&guest);
 }
 
