@@ -77,8 +77,8 @@ help:
 ##               there (root); FIRECRACKER_DIR, a directory with firecracker and jailer: with both
 ## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root)
 ## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
-## bench-guard   processor time of a frame with and without the guard and its rivals, the program's own
-##               paths, a VM's network against ip and tc, a thousand taps (root); ROUNDS=
+## bench-guard   which frames pass the guard and its rivals, a frame's processor time with each, the
+##               program's paths, a VM's network against ip and tc, a thousand taps (root); ROUNDS=
 ## bench-image   from a registry to a squashfs, against skopeo, umoci and two squashfs writers (root);
 ##               its images are made once, in build-bench/; ROUNDS=3
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
@@ -231,7 +231,7 @@ check-unit: all $(UNIT) check-law check-format
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) -Q --exec tests/run-one \
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
-check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(GUARD_FUZZ) $(BUILD)/aarch64/stoker-init
+check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(GUARD_FUZZ) $(BUILD)/tests/bench_guard_leaks $(BUILD)/aarch64/stoker-init
 	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd build-asan/stoker-image
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
 
@@ -300,8 +300,11 @@ check-host: all
 bench-boot: all $(KERNEL_x86_64)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) tests/bench/boot.sh $(KERNEL_x86_64)
 
-bench-guard: $(BUILD)/tests/bench_guard_traffic $(BUILD)/tests/bench_guard_setup
+GUARD_BENCH := $(patsubst %,$(BUILD)/tests/bench_guard_%,leaks traffic setup)
+
+bench-guard: $(GUARD_BENCH)
 	$(Q)tests/deps.sh ebtables nftables iproute2
+	$(Q)$(BUILD)/tests/bench_guard_leaks
 	$(Q)$(BUILD)/tests/bench_guard_traffic
 	$(Q)$(BUILD)/tests/bench_guard_setup
 

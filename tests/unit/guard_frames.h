@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <linux/virtio_net.h>
+
 #include "guard_host.h"
 
 #define PING4                                            \
@@ -109,5 +111,101 @@ static size_t build(const struct frame_case *each, uint8_t frame[FRAME_MAX])
 		put_hex(frame + each->patches[i].offset, each->patches[i].hex);
 	return each->length ? each->length : length;
 }
+
+/* --- what only a tap can say: virtio headers and VLAN tags ------------------------------------ */
+
+struct tap_case {
+	struct frame_case frame;
+	struct virtio_net_hdr_v1 header;
+};
+
+enum {
+	PARTIAL = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	SEGMENTS_OF_UDP = 5, /* VIRTIO_NET_HDR_GSO_UDP_L4 since Linux 6.2 */
+};
+
+static const struct tap_case tap_cases[] = {
+	{ { "IPv4 cut short", UDP4, .length = 33, .reason = GUARD_TRUNCATED }, { 0 } },
+	{ { "IPv6 cut short", UDP6, .length = 53, .reason = GUARD_TRUNCATED }, { 0 } },
+	{ { "UDP", UDP4, .reason = GUARD_ACCEPT },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 6 } },
+	{ { "TCP", TCP4, .reason = GUARD_ACCEPT },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 16 } },
+	{ { "UDP over IPv6", UDP6, .reason = GUARD_ACCEPT },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 6 } },
+	{ { "TCP over IPv6", TCP6, .reason = GUARD_ACCEPT },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 16 } },
+	{ { "no checksum to fill in", UDP4, .reason = GUARD_ACCEPT }, { 0 } },
+	{ { "headers outside the linear part", UDP6, .length = 400, .reason = GUARD_ACCEPT },
+	  { .hdr_len = 14 } },
+	{ { "into the IPv6 source", UDP6, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 0 } },
+	{ { "into the IPv6 source, later", UDP6, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 2 } },
+	{ { "into the UDP port", UDP4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 2 } },
+	{ { "into the IPv4 source", UDP4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 20, .csum_offset = 6 } },
+	{ { "right field, wrong start", UDP4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 32, .csum_offset = 8 } },
+	{ { "TCP's offset in UDP", UDP4, .length = 60, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 16 } },
+	{ { "ICMP", PING4, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 2 } },
+	{ { "in ARP", ARP, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 28, .csum_offset = 0 } },
+	{ { "in a solicitation", NS, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 2 } },
+	{ { "in a fragment", UDP4, { { 20, "2000" } }, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 34, .csum_offset = 6 } },
+	{ { "behind an extension header", DST_UDP, .reason = GUARD_ACCEPT },
+	  { PARTIAL, .csum_start = 62, .csum_offset = 6 } },
+	{ { "before an extension header", DST_UDP, .reason = GUARD_CHECKSUM },
+	  { PARTIAL, .csum_start = 54, .csum_offset = 6 } },
+	{ { "VLAN 0",
+	    GW ME "81000000"
+		  "08004500002400010000401100000a0000020a000003" UDP_HEAD "0102030405060708",
+	    .reason = GUARD_VLAN },
+	  { 0 } },
+	{ { "VLAN 100",
+	    GW ME "81000064"
+		  "08004500002400010000401100000a0000020a000003" UDP_HEAD "0102030405060708",
+	    .reason = GUARD_VLAN },
+	  { 0 } },
+	{ { "service VLAN",
+	    GW ME "88a80064"
+		  "08004500002400010000401100000a0000020a000003" UDP_HEAD "0102030405060708",
+	    .reason = GUARD_VLAN },
+	  { 0 } },
+	{ { "segments of one byte", TCP4, .length = 1400, .reason = GUARD_GSO },
+	  { PARTIAL, VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = 54, .gso_size = 1, .csum_start = 34,
+	    .csum_offset = 16 } },
+#define GSO(name, frame, kind, start, offset, verdict)                                      \
+	{                                                                                   \
+		{ name, frame, .length = 1400, .reason = verdict },                         \
+		{                                                                           \
+			PARTIAL, kind, .hdr_len = (start) + (offset) + 2, .gso_size = 1000, \
+				       .csum_start = start, .csum_offset = offset           \
+		}                                                                           \
+	}
+	GSO("segments of TCP", TCP4, VIRTIO_NET_HDR_GSO_TCPV4, 34, 16, GUARD_ACCEPT),
+	GSO("segments of TCP over IPv6", TCP6, VIRTIO_NET_HDR_GSO_TCPV6, 54, 16, GUARD_ACCEPT),
+	GSO("segments of UDP", UDP4, SEGMENTS_OF_UDP, 34, 6, GUARD_ACCEPT),
+	GSO("segments of UDP over IPv6", UDP6, SEGMENTS_OF_UDP, 54, 6, GUARD_ACCEPT),
+	GSO("fragments of UDP", UDP4, VIRTIO_NET_HDR_GSO_UDP, 34, 6, GUARD_ACCEPT),
+	GSO("fragments of UDP over IPv6", UDP6, VIRTIO_NET_HDR_GSO_UDP, 54, 6, GUARD_ACCEPT),
+	GSO("UDP as segments of TCP", UDP4, VIRTIO_NET_HDR_GSO_TCPV4, 34, 6, GUARD_GSO),
+	GSO("UDP over IPv6 as segments of TCP", UDP6, VIRTIO_NET_HDR_GSO_TCPV6, 54, 6, GUARD_GSO),
+	GSO("TCP as segments of UDP", TCP4, SEGMENTS_OF_UDP, 34, 16, GUARD_GSO),
+	GSO("TCP over IPv6 as fragments of UDP", TCP6, VIRTIO_NET_HDR_GSO_UDP, 54, 16, GUARD_GSO),
+	GSO("IPv4 as segments of IPv6", TCP4, VIRTIO_NET_HDR_GSO_TCPV6, 34, 16, GUARD_GSO),
+	GSO("IPv6 as segments of IPv4", TCP6, VIRTIO_NET_HDR_GSO_TCPV4, 54, 16, GUARD_GSO),
+#undef GSO
+	{ { "lawful segments", TCP4, { { 16, "0f00" } }, .length = 3854, .reason = GUARD_ACCEPT },
+	  { PARTIAL, VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = 54, .gso_size = 1448, .csum_start = 34,
+	    .csum_offset = 16 } },
+};
+
+enum { COUNT_OF_TAP = sizeof(tap_cases) / sizeof(tap_cases[0]) };
 
 #endif
