@@ -310,7 +310,7 @@ bench-guard: $(GUARD_BENCH)
 
 # What it measures with and no test needs; the images are Debian's packages.
 BENCH_IMAGE_DEPS := skopeo umoci squashfs-tools squashfs-tools-ng docker-registry mmdebstrap \
-	busybox-static curl zstd time iproute2
+	busybox-static curl zstd time iproute2 attr
 
 bench-image: all
 	$(Q)tests/deps.sh $(BENCH_IMAGE_DEPS)

@@ -2,7 +2,8 @@
 /*
  * The cache of blobs: files named by the hexadecimal digits of their SHA-256, in one directory. A
  * file has its name only when its content was verified; until then it is "tmp-...", worth nothing
- * without its process, or "part-HEX", which another process may go on with.
+ * without its process, or "part-HEX", which another process may go on with. Nothing is synced:
+ * after a crash of the host a content may be another than its name says, as blob_cached finds out.
  */
 #ifndef STOKER_IMAGE_BLOB_H
 #define STOKER_IMAGE_BLOB_H

@@ -18,7 +18,9 @@
 #include "base/alloc.h"
 #include "image/inflate.h"
 
-enum { RING = 6 };
+/* A thread that found no room comes back when half of it is free: to be woken costs more than to
+ * wait. */
+enum { RING = 6, RING_HALF = RING / 2 };
 
 struct chunk {
 	uint8_t *bytes; /* owned, LAYER_CHUNK of them */
@@ -49,7 +51,7 @@ struct layer_stream {
 	/* Shared, under the lock. Chunks are counted from the first on; each has its place in the
 	 * ring, which is free again when reader and hasher have both let it go. */
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	pthread_cond_t room, filled; /* for the inflater; for reader and hasher */
 	struct chunk ring[RING];
 	uint64_t published, released, hashed;
 	bool ended, failed, stop;
@@ -125,13 +127,21 @@ int layer_stream_digest(const void *bytes, size_t length, char ret[DIGEST_HEX + 
 /* --- the threads -------------------------------------------------------------------------------
  */
 
-static bool is_full(const struct layer_stream *stream)
+/* Chunks that the reader or the hasher has still to look at. */
+static uint64_t in_use(const struct layer_stream *stream)
 {
 	uint64_t free_up_to = stream->released;
 
 	if (stream->tar_hash && stream->hashed < free_up_to)
 		free_up_to = stream->hashed;
-	return stream->published - free_up_to == RING;
+	return stream->published - free_up_to;
+}
+
+/* Under the lock, after a chunk was let go. */
+static void tell_room(struct layer_stream *stream)
+{
+	if (in_use(stream) == RING_HALF)
+		pthread_cond_signal(&stream->room);
 }
 
 /* A free buffer, or NULL when the reader wants no more. */
@@ -140,8 +150,9 @@ static struct chunk *wait_for_room(struct layer_stream *stream)
 	struct chunk *chunk = NULL;
 
 	pthread_mutex_lock(&stream->lock);
-	while (is_full(stream) && !stream->stop)
-		pthread_cond_wait(&stream->changed, &stream->lock);
+	if (in_use(stream) == RING)
+		while (in_use(stream) > RING_HALF && !stream->stop)
+			pthread_cond_wait(&stream->room, &stream->lock);
 	if (!stream->stop)
 		chunk = &stream->ring[stream->published % RING];
 	pthread_mutex_unlock(&stream->lock);
@@ -152,7 +163,7 @@ static void publish(struct layer_stream *stream)
 {
 	pthread_mutex_lock(&stream->lock);
 	stream->published++;
-	pthread_cond_broadcast(&stream->changed);
+	pthread_cond_broadcast(&stream->filled);
 	pthread_mutex_unlock(&stream->lock);
 }
 
@@ -164,10 +175,10 @@ static const struct chunk *next_to_hash(struct layer_stream *stream, bool done)
 	pthread_mutex_lock(&stream->lock);
 	if (done) {
 		stream->hashed++;
-		pthread_cond_broadcast(&stream->changed);
+		tell_room(stream);
 	}
 	while (stream->hashed == stream->published && !stream->ended && !stream->stop)
-		pthread_cond_wait(&stream->changed, &stream->lock);
+		pthread_cond_wait(&stream->filled, &stream->lock);
 	if (stream->hashed < stream->published && !stream->stop)
 		chunk = &stream->ring[stream->hashed % RING];
 	pthread_mutex_unlock(&stream->lock);
@@ -289,7 +300,7 @@ static void *inflate_thread(void *argument)
 	stream->failed = result < 0;
 	if (result < 0)
 		stream->failure = err;
-	pthread_cond_broadcast(&stream->changed);
+	pthread_cond_broadcast(&stream->filled);
 	pthread_mutex_unlock(&stream->lock);
 	return NULL;
 }
@@ -307,7 +318,8 @@ int layer_stream_open(const struct layer_blob *blob, uint64_t max_bytes, struct 
 	stream->blob = *blob;
 	stream->max_bytes = max_bytes;
 	pthread_mutex_init(&stream->lock, NULL);
-	pthread_cond_init(&stream->changed, NULL);
+	pthread_cond_init(&stream->room, NULL);
+	pthread_cond_init(&stream->filled, NULL);
 	stream->blob_hash = hash_new();
 	stream->tar_hash = blob->diff_id[0] ? hash_new() : NULL;
 	if (!stream->blob_hash || (blob->diff_id[0] && !stream->tar_hash))
@@ -337,10 +349,10 @@ static const struct chunk *next_chunk(struct layer_stream *stream, bool *ret_fai
 	if (stream->holding) {
 		stream->released++;
 		stream->holding = false;
-		pthread_cond_broadcast(&stream->changed);
+		tell_room(stream);
 	}
 	while (stream->released == stream->published && !stream->ended)
-		pthread_cond_wait(&stream->changed, &stream->lock);
+		pthread_cond_wait(&stream->filled, &stream->lock);
 	if (stream->released < stream->published) {
 		chunk = &stream->ring[stream->released % RING];
 		stream->holding = true;
@@ -397,7 +409,8 @@ struct layer_stream *layer_stream_close(struct layer_stream *stream)
 		return NULL;
 	pthread_mutex_lock(&stream->lock);
 	stream->stop = true;
-	pthread_cond_broadcast(&stream->changed);
+	pthread_cond_signal(&stream->room);
+	pthread_cond_broadcast(&stream->filled);
 	pthread_mutex_unlock(&stream->lock);
 	if (stream->inflates)
 		pthread_join(stream->inflater, NULL);
@@ -408,7 +421,8 @@ struct layer_stream *layer_stream_close(struct layer_stream *stream)
 	EVP_MD_CTX_free(stream->tar_hash);
 	for (unsigned i = 0; i < RING; i++)
 		free(stream->ring[i].bytes);
-	pthread_cond_destroy(&stream->changed);
+	pthread_cond_destroy(&stream->room);
+	pthread_cond_destroy(&stream->filled);
 	pthread_mutex_destroy(&stream->lock);
 	free(stream);
 	return NULL;

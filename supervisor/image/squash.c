@@ -28,6 +28,8 @@
 
 enum {
 	DEVICE_BLOCK = 4096,
+	/* Pieces that may wait for a worker: 128 KiB each, however small the file. */
+	BACKLOG = 60,
 	BACKLOG_PER_JOB = 10,
 	ID_SLOT_BITS = 17,
 	ID_SLOTS = 1 << ID_SLOT_BITS, /* twice what the format holds */
@@ -179,7 +181,7 @@ static int open_processor(struct squash *squash, unsigned jobs, struct error *er
 		.size = sizeof(wanted),
 		.max_block_size = SQUASH_BLOCK,
 		.num_workers = jobs,
-		.max_backlog = BACKLOG_PER_JOB * jobs,
+		.max_backlog = BACKLOG + BACKLOG_PER_JOB * jobs,
 		.cmp = squash->compressor,
 		.wr = squash->blocks,
 		.tbl = squash->fragments,

@@ -218,9 +218,11 @@ ok(!exists $actual->{'./keeps/lower'} && exists $actual->{'./keeps/late'},
 # --- 2. always the same bytes -------------------------------------------------------------------
 
 my $digest = sha256_hex(slurp("$work/gzip.squashfs"));
-for my $jobs (1, 4) {
-	($status, $kind, $text) = flatten("jobs$jobs", $jobs, $config, map { [ gzip => $_ ] } @gzip);
-	is(sha256_hex(slurp("$work/jobs$jobs.squashfs")), $digest, "$jobs jobs: the same bytes")
+my @zstd = map { compress($_, 'zstd') } @tars;
+for ([ 1, gzip => \@gzip ], [ 4, gzip => \@gzip ], map { [ $_, zstd => \@zstd ] } 1, 2, 4) {
+	my ($jobs, $type, $layers) = @$_;
+	($status, $kind, $text) = flatten('again', $jobs, $config, map { [ $type => $_ ] } @$layers);
+	is(sha256_hex(slurp("$work/again.squashfs")), $digest, "$jobs jobs, $type: the same bytes")
 	    or diag($text);
 }
 ($status, $kind, $text) = flatten('mixed', 3, $config, [ zstd => compress($tars[0], 'zstd') ],
