@@ -3,13 +3,15 @@
  * A guest that misbehaves, and one that watches for it; run inside VMs by tests/system/isolation.t.
  *
  *   frames listen                      prints each frame on eth0 that carries the marker
- *   frames send OWN-IP VICTIM-IP ROUNDS  sends every kind of frame below, then the legitimate one
+ *   frames send OWN-IP VICTIM-IP ROUNDS  sends every kind of frame below, then the legitimate one;
+ *                                      once more forged frames as fast as it can
  *
  * Frames are built by hand on a packet socket: what a hostile kernel could send, this sends.
  */
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
@@ -22,6 +24,8 @@
 #include <unistd.h>
 
 #define MARKER "stoker-frame:"
+
+enum { FLOOD_FRAMES = 20000 };
 
 struct frame {
 	uint8_t bytes[512];
@@ -92,26 +96,51 @@ static uint16_t checksum(const void *bytes, size_t length)
 	return htons((uint16_t)~sum);
 }
 
-/* UDP over IPv4 with the marker and a name as payload. */
-static void add_udp(struct frame *f, uint32_t from, uint32_t to, const char *name)
+/* IPv4 with eight bytes of layer 4, the marker and a name. */
+static void add_ip4(struct frame *f, uint8_t protocol, const void *head, uint32_t from, uint32_t to,
+		    const char *name)
 {
 	char payload[64];
 	size_t size = (size_t)snprintf(payload, sizeof(payload), MARKER "%s", name);
-	struct udphdr udp = { .uh_sport = htons(7000),
-			      .uh_dport = htons(7000),
-			      .uh_ulen = htons((uint16_t)(sizeof(udp) + size)) };
 	struct iphdr ip = { .version = 4,
 			    .ihl = 5,
-			    .tot_len = htons((uint16_t)(sizeof(ip) + sizeof(udp) + size)),
+			    .tot_len = htons((uint16_t)(sizeof(ip) + 8 + size)),
 			    .ttl = 64,
-			    .protocol = IPPROTO_UDP,
+			    .protocol = protocol,
 			    .saddr = from,
 			    .daddr = to };
 
 	ip.check = checksum(&ip, sizeof(ip));
 	add(f, &ip, sizeof(ip));
-	add(f, &udp, sizeof(udp));
+	add(f, head, 8);
 	add(f, payload, size);
+}
+
+static void add_udp(struct frame *f, uint16_t source_port, uint32_t from, uint32_t to,
+		    const char *name)
+{
+	struct udphdr udp = { .uh_sport = htons(source_port),
+			      .uh_dport = htons(7000),
+			      .uh_ulen = htons((uint16_t)(8 + strlen(MARKER) + strlen(name))) };
+
+	add_ip4(f, IPPROTO_UDP, &udp, from, to, name);
+}
+
+/* ICMPv6 from this VM's link-local address to all nodes, as routers and neighbours speak. */
+static void add_icmp6(struct frame *f, const uint8_t *own_mac, uint8_t type, const char *name)
+{
+	uint8_t ip[40] = {
+		0x60,	    [6] = 58,	 [7] = 255, [8] = 0xfe, [9] = 0x80, [16] = own_mac[0] ^ 2,
+		own_mac[1], own_mac[2],	 0xff,	    0xfe,	own_mac[3], own_mac[4],
+		own_mac[5], [24] = 0xff, 2,	    [39] = 1
+	};
+	uint8_t message[24] = { type, [4] = 0xa0, [8] = 0xfe, [9] = 0x80, [23] = 1 };
+
+	ip[5] = (uint8_t)(sizeof(message) + strlen(MARKER) + strlen(name));
+	add(f, ip, sizeof(ip));
+	add(f, message, sizeof(message));
+	add(f, MARKER, strlen(MARKER));
+	add(f, name, strlen(name));
 }
 
 static void add_arp(struct frame *f, uint16_t op, const uint8_t *mac, uint32_t sender,
@@ -143,7 +172,7 @@ static void send_udp(const struct sender *s, const uint8_t *to, const uint8_t *f
 	struct frame f;
 
 	add_ethernet(&f, to, from_mac, ETH_P_IP);
-	add_udp(&f, from, s->victim, name);
+	add_udp(&f, 7000, from, s->victim, name);
 	transmit(s, &f);
 }
 
@@ -154,7 +183,7 @@ static void send_tagged(const struct sender *s)
 
 	add_ethernet(&f, gateway_mac, s->own_mac, ETH_P_8021Q);
 	add(&f, tag, sizeof(tag));
-	add_udp(&f, s->own, s->victim, "vlan");
+	add_udp(&f, 7000, s->own, s->victim, "vlan");
 	transmit(s, &f);
 }
 
@@ -171,6 +200,86 @@ static void send_arps(const struct sender *s)
 	transmit(s, &f);
 }
 
+/* What only a router, a DHCP server or a neighbour may say. */
+static void send_announcements(const struct sender *s)
+{
+	static const uint8_t all_nodes[6] = { 0x33, 0x33, 0, 0, 0, 1 };
+	static const struct {
+		uint8_t type;
+		const char *name;
+	} messages[] = { { 134, "router6" }, { 136, "neighbour6" }, { 137, "redirect6" } };
+	static const uint8_t redirect[8] = { 5, 1 }, router[8] = { 9 };
+	struct frame f;
+
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		add_ethernet(&f, all_nodes, s->own_mac, ETH_P_IPV6);
+		add_icmp6(&f, s->own_mac, messages[i].type, messages[i].name);
+		transmit(s, &f);
+	}
+	add_ethernet(&f, gateway_mac, s->own_mac, ETH_P_IP);
+	add_ip4(&f, IPPROTO_ICMP, redirect, s->own, s->victim, "redirect");
+	transmit(s, &f);
+	add_ethernet(&f, gateway_mac, s->own_mac, ETH_P_IP);
+	add_ip4(&f, IPPROTO_ICMP, router, s->own, s->victim, "router");
+	transmit(s, &f);
+	add_ethernet(&f, gateway_mac, s->own_mac, ETH_P_IP);
+	add_udp(&f, 67, s->own, s->victim, "dhcp-server");
+	transmit(s, &f);
+}
+
+/* A packet with the virtio header that the driver hands on to the host. */
+static void transmit_offloaded(const struct sender *s, const struct virtio_net_hdr *header,
+			       const struct frame *f)
+{
+	uint8_t bytes[sizeof(*header) + sizeof(f->bytes)];
+	int is_on = 1, fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+
+	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &is_on, sizeof(is_on)) < 0)
+		die("packet socket with virtio headers");
+	memcpy(bytes, header, sizeof(*header));
+	memcpy(bytes + sizeof(*header), f->bytes, f->length);
+	if (sendto(fd, bytes, sizeof(*header) + f->length, 0, (const struct sockaddr *)&s->address,
+		   sizeof(s->address)) < 0)
+		perror("send with offloads");
+	close(fd);
+}
+
+/* A checksum that goes into the UDP port, and segments of one byte. */
+static void send_offloads(const struct sender *s)
+{
+	const struct virtio_net_hdr port = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					     .csum_start = 34,
+					     .csum_offset = 2 };
+	const struct virtio_net_hdr segments = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+						 .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+						 .hdr_len = 54,
+						 .gso_size = 1,
+						 .csum_start = 34,
+						 .csum_offset = 16 };
+	struct frame f;
+
+	add_ethernet(&f, gateway_mac, s->own_mac, ETH_P_IP);
+	add_udp(&f, 7000, s->own, s->victim, "checksum");
+	transmit_offloaded(s, &port, &f);
+	add_ethernet(&f, gateway_mac, s->own_mac, ETH_P_IP);
+	add_ip4(&f, IPPROTO_TCP, "\x1b\x58\x1b\x58\0\0\0\1", s->own, s->victim, "segments");
+	/* The marker lies in what is TCP's header and first bytes; the header has 20. */
+	f.bytes[46] = 0x50;
+	transmit_offloaded(s, &segments, &f);
+}
+
+static void flood(const struct sender *s)
+{
+	static const uint8_t wrong_mac[6] = { 0x06, 1, 2, 3, 4, 5 };
+	struct frame f;
+
+	add_ethernet(&f, gateway_mac, wrong_mac, ETH_P_IP);
+	add_udp(&f, 7000, s->own, s->victim, "flood");
+	for (int i = 0; i < FLOOD_FRAMES; i++)
+		sendto(s->fd, f.bytes, f.length, 0, (const struct sockaddr *)&s->address,
+		       sizeof(s->address));
+}
+
 static void send_hostile(const struct sender *s)
 {
 	static const uint8_t wrong_mac[6] = { 0x06, 1, 2, 3, 4, 5 };
@@ -184,6 +293,8 @@ static void send_hostile(const struct sender *s)
 	send_udp(s, multicast, s->own_mac, s->own, "multicast");
 	send_tagged(s);
 	send_arps(s);
+	send_announcements(s);
+	send_offloads(s);
 }
 
 static int run_send(const char *own, const char *victim, int rounds)
@@ -191,6 +302,7 @@ static int run_send(const char *own, const char *victim, int rounds)
 	struct sender s = { .own = inet_addr(own), .victim = inet_addr(victim) };
 
 	open_interface(&s);
+	flood(&s);
 	for (int i = 0; i < rounds; i++) {
 		send_hostile(&s);
 		send_udp(&s, gateway_mac, s.own_mac, s.own, "legitimate");

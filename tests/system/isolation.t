@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # A real guest as the attacker: forged frames from inside a VM reach neither the other tenant's VM
-# nor the same tenant's; the legitimate ones reach the same tenant's alone. The host's own services
-# are out of reach.
+# nor the same tenant's, nor do announcements of routers, neighbours and DHCP servers, redirects,
+# offload tricks or a flood; the legitimate ones reach the same tenant's alone. The host's own
+# services are out of reach.
 cd "$(dirname "$0")/../.." || exit 1
 [ "$(id -u)" -eq 0 ] || { echo "1..0 # SKIP needs root"; exit 0; }
 . tests/lib.sh
@@ -15,13 +16,13 @@ oci_image "$work/image" "$work/root" '{"Entrypoint":["/bin/sh","-c"],"Cmd":["fra
 cat >"$fleet/a.yaml" <<EOF
 tenants:
   acme:
-    subnets: [10.20.0.0/24]
+    subnets: [10.20.0.0/24, "fd00:20::/64"]
     vms:
-      peer: {image: "oci:$work/image", addresses: [10.20.0.20]}
+      peer: {image: "oci:$work/image", addresses: [10.20.0.20, "fd00:20::20"]}
   beta:
-    subnets: [10.30.0.0/24]
+    subnets: [10.30.0.0/24, "fd00:30::/64"]
     vms:
-      victim: {image: "oci:$work/image", addresses: [10.30.0.30]}
+      victim: {image: "oci:$work/image", addresses: [10.30.0.30, "fd00:30::30"]}
 EOF
 start_daemon
 for vm in acme/peer beta/victim; do
@@ -38,14 +39,14 @@ trap 'kill $httpd 2>/dev/null; lib_clean' EXIT
 cat >"$fleet/b.yaml" <<EOF
 tenants:
   evil:
-    subnets: [10.40.0.0/24]
+    subnets: [10.40.0.0/24, "fd00:40::/64"]
     vms:
       first:
         image: oci:$work/image
-        addresses: [10.40.0.40]
+        addresses: [10.40.0.40, "fd00:40::40"]
         command: ["for a in 192.0.2.1 169.254.1.1 169.254.169.254; do timeout 3 wget -qO- http://\$a:8088/ >/dev/null && echo reached-\$a; done; frames send 10.40.0.40 10.30.0.30 20; frames send 10.40.0.40 10.20.0.20 20; sleep 100000"]
 EOF
-sed -i 's/      peer: .*/&\n      attacker: {image: "oci:IMAGE", addresses: [10.20.0.66], command: ["frames send 10.20.0.66 10.20.0.20 20; frames send 10.20.0.66 10.30.0.30 20; sleep 100000"]}/' "$fleet/a.yaml"
+sed -i 's/      peer: .*/&\n      attacker: {image: "oci:IMAGE", addresses: [10.20.0.66, "fd00:20::66"], command: ["frames send 10.20.0.66 10.20.0.20 20; frames send 10.20.0.66 10.30.0.30 20; sleep 100000"]}/' "$fleet/a.yaml"
 sed -i "s|oci:IMAGE|oci:$work/image|" "$fleet/a.yaml"
 ok "the attackers are started" ctl reload
 for vm in acme/attacker evil/first; do
@@ -63,7 +64,8 @@ is "the other tenant's VM sees nothing at all" "$(ctl logs -n 1000 beta/victim |
 is "no service of the host's was reached" "$(ctl logs -n 1000 evil/first | grep reached-)" ""
 counters=$(ctl guard acme/attacker)
 diag "$counters"
-for reason in source-mac source-address vlan arp-sender destination-mac; do
+for reason in source-mac source-address vlan arp-sender destination-mac dhcp-server icmp-redirect \
+	router-advertisement nd-router-flag checksum-offset gso; do
 	like "the guard counted $reason" "$counters" "$reason"
 done
 like "it shows the last of what it dropped" "$counters" " from the guest, 65 bytes: "
