@@ -93,6 +93,13 @@ stop_daemon() {
 	return "$1"
 }
 
+# How many the daemon has open, but for the taps that it keeps on stock: 4 at most, when it has had
+# the time.
+descriptors() {
+	find "/proc/$daemon_pid/fd" -mindepth 1 -printf '%l\n' 2>/dev/null |
+		awk '$0 == "/dev/net/tun" && ++taps <= 4 { next } { count++ } END { print count }'
+}
+
 # wait_for SECONDS COMMAND...: until the command succeeds.
 wait_for() {
 	deadline=$(($(date +%s) + $1))

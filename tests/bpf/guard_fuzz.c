@@ -2,8 +2,9 @@
 /*
  * The guard against its model (guard_model.h): every frame of the table, then mutations of them and
  * random ones, through BPF_PROG_TEST_RUN. Verdict and counted reason must be the model's, for each
- * frame. Every rule of the model must have a row in the table, so that no way for a frame to end is
- * untested. FRAMES and SEED, of the environment, are how many and which. Needs root.
+ * frame; what the flood shield drops must be a drop. Every rule of the model must have a row in the
+ * table, so that no way for a frame to end is untested. FRAMES and SEED, of the environment, are
+ * how many and which. Needs root.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,7 +51,7 @@ struct fuzz {
 	bool has_fragments;		     /* the kernel's BPF_PROG_TEST_RUN can split a frame */
 	uint64_t random;
 	uint64_t rules[RULES_MAX]; /* frames that ended by each */
-	uint64_t judged, refused;
+	uint64_t judged, refused, shielded;
 	struct frame seeds[SEEDS_MAX];
 	size_t seed_count;
 };
@@ -138,6 +139,22 @@ static void disagree(const struct fuzz *fuzz, const struct frame *frame, bool is
 		 word(found), verdict, model_rule_line(fuzz->model.rule), word(wanted), hex);
 }
 
+/* What the flood shield drops, the guard would drop, if perhaps for another of its reasons. */
+static void check_shield(struct fuzz *fuzz, const struct frame *frame, enum guard_reason wanted)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame->bytes,
+		    .data_size_in = (uint32_t)frame->length);
+	enum guard_reason found;
+
+	assert_int_equal(bpf_prog_test_run_opts(guard_shield_fd(fuzz->guard), &run), 0);
+	if (run.retval == XDP_PASS)
+		return;
+	found = read_reason(fuzz);
+	if (run.retval != XDP_DROP || found == GUARD_REASON_COUNT || wanted <= GUARD_DELIVERED)
+		disagree(fuzz, frame, false, found, wanted, (int)run.retval);
+	fuzz->shielded++;
+}
+
 static enum guard_reason compare(struct fuzz *fuzz, const struct frame *frame, bool is_egress)
 {
 	int verdict = run_guard(fuzz, frame, is_egress);
@@ -151,6 +168,8 @@ static enum guard_reason compare(struct fuzz *fuzz, const struct frame *frame, b
 	wanted = ask_model(fuzz, frame, is_egress);
 	if (found != wanted || verdict != verdict_of(wanted))
 		disagree(fuzz, frame, is_egress, found, wanted, verdict);
+	if (!is_egress)
+		check_shield(fuzz, frame, wanted);
 	fuzz->judged++;
 	return found;
 }
@@ -437,8 +456,10 @@ static void test_guard_and_model_agree(void **state)
 		compare(fuzz, &frame, !below(fuzz, 8));
 	}
 	print_message("# %" PRIu64 " frames judged alike, %" PRIu64
-		      " that BPF_PROG_TEST_RUN does not take, %u rules\n",
-		      fuzz->judged, fuzz->refused, model_rule_count());
+		      " that BPF_PROG_TEST_RUN does not take, %u rules; the shield would have "
+		      "dropped %" PRIu64 "\n",
+		      fuzz->judged, fuzz->refused, model_rule_count(), fuzz->shielded);
+	assert_true(fuzz->shielded > 0);
 	if (frames >= RULES_FRAMES)
 		assert_every_rule(fuzz, "frame");
 	close_fuzz(fuzz);

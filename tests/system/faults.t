@@ -7,10 +7,6 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib.sh
 . tests/tap.sh
 
-descriptors() {
-	find "/proc/$daemon_pid/fd" -mindepth 1 | wc -l
-}
-
 # A VMM is there; whether its guest has booted is of no interest here.
 has_vmm() {
 	pid=$(member acme/web pid)

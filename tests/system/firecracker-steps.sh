@@ -154,7 +154,7 @@ fc_failures() {
 	fails_with exit-1 "exit code 1 before the guest was started"
 	fails_with old-1.5.0 "Firecracker 1.5.0 is too old (1.8 or later is needed)"
 	fails_with garbage-version "does not say its version as Firecracker does"
-	before=$(find "/proc/$daemon_pid/fd" -mindepth 1 | wc -l)
+	before=$(descriptors)
 	use slow-api
 	ctl restart web/vm >/dev/null
 	ok "a slow API is waited for" wait_for 120 phase_is web/vm running
@@ -166,7 +166,7 @@ fc_failures() {
 	ctl restart web/vm >/dev/null
 	ok "and the newest again" wait_for 90 runs_new
 	is "none of it cost a descriptor" \
-		"$(find "/proc/$daemon_pid/fd" -mindepth 1 | wc -l)" "$before"
+		"$(descriptors)" "$before"
 }
 
 runs_new() {

@@ -75,6 +75,12 @@ like "and a line of the log" "$(cat "$work/daemon.log")" \
 	"warning: acme/attacker: the guard drops frames from it: "
 like "the guard counted the other tenant" "$(ctl guard evil/first)" "tenant"
 
+pid=$(member acme/peer pid)
+sed -i 's/ peer: {/ peer: {rate: {network: {bandwidth: 8Mbit, packets: 900}}, /' "$fleet/a.yaml"
+ok "a rate is set in a VM that runs" ctl reload
+like "the guard has it" "$(ctl guard acme/peer)" "may send: MTU 1500, 8Mbit/s, 900 packets/s"
+is "and the VM goes on" "$(member acme/peer pid)" "$pid"
+
 rm "$fleet"/*.yaml
 ok "all is removed" ctl reload
 stop_daemon
