@@ -35,6 +35,7 @@ is() {
 	else
 		tap_result 1 "$1"
 		printf 'got:    %s\nwanted: %s\n' "$2" "$3" | sed 's/^/# /'
+		return 1
 	fi
 }
 

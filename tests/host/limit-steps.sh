@@ -55,7 +55,21 @@ limits_set() { # DRIVER
 	ok "$1: threads: those it needs" at_most "$(limit acme/web pids.max)" 80
 }
 
+# past_boot VM: its workload began. A host this busy may keep a guest's kernel from finding its timer,
+# which stoker-init says and ends it by a panic; with restart: "no" it takes an operator.
+past_boot() {
+	for past_try in 1 2 3 4 5; do
+		wait_for 300 has_begun "$1"
+		ctl logs -n 400 "$1" | grep -q "found no working timer" && [ "$(member "$1" reason)" = panic ] ||
+			return 0
+		ctl restart "$1" >/dev/null
+	done
+}
+
 limits_memory() { # DRIVER
+	for greedy in eater starved bomb hog hog.2 hog.3; do
+		past_boot greedy/$greedy
+	done
 	ok "$1: a guest fills its memory" wait_for 300 logs_have greedy/eater "stderr 40+0 records out"
 	ok "$1: its group stays within its limit" \
 		at_most "$(limit greedy/eater memory.peak)" "$(limit greedy/eater memory.max)"
@@ -81,7 +95,7 @@ limits_forks() { # DRIVER
 }
 
 has_begun() { # VM: it is past its boot
-	[ "$(member "$1" running_ms)" -gt 0 ] || phase_is "$1" stopped
+	[ "$(member "$1" running_ms)" -gt 0 ] || phase_is "$1" stopped || phase_is "$1" failed
 }
 
 limits_cpu() { # DRIVER
