@@ -23,14 +23,15 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 
-enum { CHILD_FDS_MAX = 256 };
+enum { CHILD_FDS_MAX = 256, TRACED_EVERY_MS = 20 };
 
 struct child {
+	struct loop *loop;
 	pid_t pid;
 	uint64_t start_time;
 	int pidfd;
 	bool is_ours;	     /* we are its parent and may reap it */
-	struct watch *watch; /* owned */
+	struct watch *watch; /* owned: of the pidfd; or a timer, while a tracer has the end */
 	child_fn *fn;
 	void *data;
 };
@@ -144,21 +145,36 @@ static int read_start_time(pid_t pid, uint64_t *ret, struct error *err)
 	return 0;
 }
 
+/* False: it has ended, but somebody who traces it (strace(1), a debugger) has not yet let go of it.
+ */
+static bool reap(const struct child *child, struct child_exit *exit)
+{
+	siginfo_t info = { 0 };
+	int result;
+
+	do
+		result = waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG);
+	while (result < 0 && errno == EINTR);
+	if (result == 0 && info.si_pid == 0)
+		return false;
+	exit->known = result == 0;
+	exit->signaled = exit->known && info.si_code != CLD_EXITED;
+	exit->code = exit->known ? info.si_status : 0;
+	return true;
+}
+
 static void on_ended(struct watch *watch, unsigned events, void *data)
 {
 	struct child *child = data;
 	struct child_exit exit = { 0 };
-	siginfo_t info = { 0 };
 
 	(void)events;
-	/* A pidfd is readable once the process has ended, reaped or not. */
-	if (child->is_ours) {
-		if (waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0 &&
-		    errno == EINTR)
-			return;
-		exit.known = info.si_pid == child->pid;
-		exit.signaled = exit.known && info.si_code != CLD_EXITED;
-		exit.code = exit.known ? info.si_status : 0;
+	/* A pidfd is readable once the process has ended, reaped or not: waiting for a tracer by it
+	 * would be a busy loop. */
+	if (child->is_ours && !reap(child, &exit)) {
+		watch_free(watch);
+		child->watch = loop_timer(child->loop, TRACED_EVERY_MS, on_ended, child);
+		return;
 	}
 	child->watch = watch_free(watch);
 	child->fn(child, &exit, child->data);
@@ -169,6 +185,7 @@ static struct child *child_new(struct loop *loop, pid_t pid, int pidfd, uint64_t
 {
 	struct child *child = xcalloc(1, sizeof(*child));
 
+	child->loop = loop;
 	child->pid = pid;
 	child->pidfd = pidfd;
 	child->start_time = start_time;

@@ -23,16 +23,34 @@ sub slurp { my ($path) = @_; open my $f, '<', $path or die "$path: $!"; local $/
 
 # --- 1. what they do -------------------------------------------------------------------------------
 
+# The lines of a trace; a call that strace told in two parts, as others came between, is one again, at
+# its end.
+sub trace_lines {
+	my ($path) = @_;
+	my (@lines, %begun);
+	for (split /\n/, slurp($path)) {
+		my ($pid, $line) = /^(\d+) +(.*)/ or next;
+		if ($line =~ /^(.*) <unfinished \.\.\.>$/) { $begun{$pid} = $1; next }
+		$line = delete($begun{$pid}) . $1 if $line =~ /^<\.\.\. \w+ resumed>(.*)/ && defined $begun{$pid};
+		push @lines, [ $pid, $line ];
+	}
+	return (@lines, map { [ $_, "$begun{$_} = ?" ] } sort keys %begun);
+}
+
 # Every process of a trace: what it executed, its threads' calls once its filter was in force.
 sub processes {
 	my ($path) = @_;
 	my (%process_of, %found);
-	for (split /\n/, slurp($path)) {
-		my ($pid, $line) = /^(\d+) +(.*)/ or next;
-		my $process = $found{$process_of{$pid} // $pid} //= { calls => {}, named => [] };
-		$process_of{$1} = $process_of{$pid} // $pid
-			if $line =~ /^clone3?\(.*CLONE_THREAD.* = (\d+)$/ || ($process->{clones} && $line =~ /^<\.\.\. clone3? resumed>.* = (\d+)$/);
-		$process->{clones} = $line =~ /^clone3?\(.*CLONE_THREAD.*<unfinished/ if $line =~ /^clone|clone3? resumed/;
+	my @lines = trace_lines($path);
+	# A thread may be at work before its maker is told its number.
+	for (@lines) {
+		my ($pid, $line) = @$_;
+		$process_of{$1} = $pid if $line =~ /^clone3?\(.*CLONE_THREAD.* = (\d+)(?: |$)/;
+	}
+	for (@lines) {
+		my ($pid, $line) = @$_;
+		$pid = $process_of{$pid} while $process_of{$pid};
+		my $process = $found{$pid} //= { calls => {}, named => [] };
 		$process->{command} = $1 if $line =~ /^execve\("[^"]*", \["[^"]*", "(\w+)"/;
 		push @{$process->{before}}, $line unless $process->{confined};
 		if ($process->{confined} && $line =~ /^(\w+)\(/) {

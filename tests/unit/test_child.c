@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,6 +127,60 @@ static void test_reaped(void **state)
 	run(scene, ":");
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
+}
+
+/* Kills the process while it traces it, and does not let go of it until nobody writes to `from`. */
+static void trace_its_end(pid_t pid, int to, int from)
+{
+	siginfo_t info;
+	char byte;
+
+	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0 || kill(pid, SIGKILL) < 0 ||
+	    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 || write(to, "", 1) != 1)
+		_exit(1);
+	while (read(from, &byte, 1) > 0)
+		;
+	_exit(0);
+}
+
+static void on_time(struct watch *watch, unsigned events, void *data)
+{
+	(void)watch;
+	(void)events;
+	loop_stop(data);
+}
+
+static void test_end_of_one_that_is_traced(void **state)
+{
+	struct scene *scene = *state;
+	int there[2], back[2];
+	struct watch *timer;
+	pid_t tracer;
+	char byte;
+
+	assert_int_equal(start(scene, "exec sleep 1000", (struct child_options){ 0 }, NULL), 0);
+	assert_int_equal(pipe2(there, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(back, O_CLOEXEC), 0);
+	tracer = fork();
+	if (tracer == 0) {
+		close(back[1]);
+		trace_its_end(child_pid(scene->child), there[1], back[0]);
+	}
+	close(there[1]);
+	assert_int_equal(read(there[0], &byte, 1), 1);
+	timer = loop_timer(scene->loop, 100, on_time, scene->loop);
+	loop_run(scene->loop);
+	watch_free(timer);
+	assert_int_equal(scene->ended, 0);
+	close(back[1]);
+	loop_run(scene->loop);
+	assert_int_equal(scene->ended, 1);
+	assert_true(scene->exit.known);
+	assert_true(scene->exit.signaled);
+	assert_int_equal(scene->exit.code, SIGKILL);
+	assert_int_equal(waitpid(tracer, NULL, 0), tracer);
+	close(there[0]);
+	close(back[0]);
 }
 
 static void test_failed_exec_is_an_error_of_spawn(void **state)
@@ -340,6 +395,7 @@ int main(void)
 		TEST(test_exit_code),
 		TEST(test_killed),
 		TEST(test_reaped),
+		TEST(test_end_of_one_that_is_traced),
 		TEST(test_failed_exec_is_an_error_of_spawn),
 		TEST(test_failed_setup_is_an_error_of_spawn),
 		TEST(test_environment_is_what_was_given),
