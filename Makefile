@@ -30,7 +30,7 @@ CPPFLAGS += -D_GNU_SOURCE -Isupervisor -I. -I$(BUILD) -DSTOKER_VERSION='"$(VERSI
 	-DSTOKER_LIBEXECDIR='"$(libexecdir)"' -DSTOKER_SYSCONFDIR='"$(sysconfdir)"' -MMD -MP
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 LDLIBS  := -lyaml -linih -lev -ljansson -lmnl -lbpf -lext2fs -lcom_err -larchive -lsquashfs \
-	-lcurl -lisal -lzstd -llz4 -llzma -lbz2 -lz -lcrypto -lseccomp
+	-lcurl -lmicrohttpd -lisal -lzstd -llz4 -llzma -lbz2 -lz -lcrypto -lseccomp
 
 ifeq ($(V),1)
 Q :=

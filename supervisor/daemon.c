@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "config/load.h"
+#include "control/metrics.h"
 #include "control/notify.h"
 #include "control/server.h"
 #include "instance/peek.h"
@@ -29,6 +30,7 @@ struct daemon {
 	struct watch *signals[DAEMON_SIGNALS];
 	struct roster *roster;
 	struct server *server;
+	struct metrics *metrics;   /* NULL: nobody may ask */
 	struct progress *progress; /* NULL: nobody watches */
 	struct fleet *fleet;	   /* the one that holds; NULL: none was valid yet */
 	struct posture posture;
@@ -317,6 +319,16 @@ static void on_terminate(struct watch *watch, unsigned events, void *data)
 
 /* --- start and end --------------------------------------------------------------------------- */
 
+/* Another program may have taken the port: VMs are looked after all the same. */
+static void start_metrics(struct daemon *daemon)
+{
+	struct error err;
+
+	if (metrics_open(daemon->loop, daemon->settings, daemon->roster, &handlers, daemon,
+			 &daemon->metrics, &err) < 0)
+		log_error("%s (no metrics until stokerd is started again)", err.text);
+}
+
 static int start(struct daemon *daemon, struct error *err)
 {
 	const struct settings *settings = daemon->settings;
@@ -335,6 +347,7 @@ static int start(struct daemon *daemon, struct error *err)
 	if (roster_watch_guards(daemon->roster, on_guard, daemon, err) < 0)
 		return -1;
 	daemon->progress = progress_new(daemon->loop, daemon->roster);
+	start_metrics(daemon);
 	return server_open(daemon->loop, settings, daemon->roster, &handlers, daemon,
 			   &daemon->server, err);
 }
@@ -358,6 +371,7 @@ static int first_load(struct daemon *daemon, struct error *err)
 static void stop(struct daemon *daemon)
 {
 	server_close(daemon->server);
+	metrics_close(daemon->metrics);
 	progress_free(daemon->progress);
 	roster_close(daemon->roster);
 	for (int i = 0; i < DAEMON_SIGNALS; i++)

@@ -7,7 +7,8 @@ set -eu
 
 build="gcc make libc6-dev clang bpftool libbpf-dev libmnl-dev libev-dev libyaml-dev libinih-dev
 libcurl4-openssl-dev libarchive-dev libsquashfs-dev libisal-dev libzstd-dev liblz4-dev liblzma-dev
-zlib1g-dev libbz2-dev libext2fs-dev libjansson-dev libseccomp-dev libssl-dev musl-tools"
+zlib1g-dev libbz2-dev libext2fs-dev libjansson-dev libmicrohttpd-dev libseccomp-dev libssl-dev
+musl-tools"
 
 run="qemu-system-x86 nftables iproute2 ca-certificates"
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "config/scalar.h"
+#include "model/address.h"
 #include "model/check.h"
 #include "model/reference.h"
 
@@ -18,6 +19,7 @@ enum setting_type {
 	SETTING_KERNEL,	     /* char *: "auto" or absolute */
 	SETTING_CGROUP,	     /* char *: "auto", "none" or absolute */
 	SETTING_VMM,	     /* char * */
+	SETTING_LISTEN,	     /* char *: "unix", "off" or an endpoint */
 	SETTING_LEVEL,	     /* int */
 	SETTING_BOOL,	     /* bool: yes or no */
 	SETTING_AUTO,	     /* bool: auto or off */
@@ -79,6 +81,7 @@ static const struct setting table[] = {
 	{ "vm", "restart_delay_max", SETTING_DURATION, AT(restart_max_ms), 1, 86400000 },
 	{ "vm", "restart_reset_after", SETTING_DURATION, AT(restart_reset_ms), 1, 86400000 },
 	{ "guard", "flood_shield", SETTING_AUTO, AT(flood_shield) },
+	{ "metrics", "listen", SETTING_LISTEN, AT(metrics_listen) },
 	{ "cgroup", "parent", SETTING_CGROUP, AT(cgroup_parent) },
 	{ "log", "file_size", SETTING_SIZE, AT(log_file_bytes), 64 << 10, UINT64_C(1) << 40 },
 	{ "log", "files", SETTING_U32, AT(log_files), 1, 100 },
@@ -233,6 +236,23 @@ static int check_group(const char *value, struct error *err)
 	return 0;
 }
 
+/* The daemon has no right to ports below 1024. */
+static int check_listen(const char *value, struct error *err)
+{
+	struct endpoint endpoint;
+
+	if (strcmp(value, "unix") == 0 || strcmp(value, "off") == 0)
+		return 0;
+	if (endpoint_parse(value, &endpoint) < 0)
+		return error_set(err,
+				 "'%s' is neither unix, off nor an address with a port (as in "
+				 "127.0.0.1:9469 or [::1]:9469)",
+				 value);
+	if (endpoint.port < 1024)
+		return error_set(err, "port %u is out of range (1024 to 65535)", endpoint.port);
+	return 0;
+}
+
 static int set_word(const struct setting *setting, const char *value, char **ret, struct error *err)
 {
 	bool is_auto = strcmp(value, "auto") == 0;
@@ -242,6 +262,8 @@ static int set_word(const struct setting *setting, const char *value, char **ret
 	if (setting->type == SETTING_KERNEL && !is_auto && scalar_path(value, NULL) < 0)
 		return error_set(err, "'%s' is neither auto nor an absolute path", value);
 	if (setting->type == SETTING_CGROUP && check_group(value, err) < 0)
+		return -1;
+	if (setting->type == SETTING_LISTEN && check_listen(value, err) < 0)
 		return -1;
 	if (setting->type == SETTING_PATH && scalar_path(value, err) < 0)
 		return -1;
@@ -305,6 +327,7 @@ int setting_set(size_t index, const char *value, struct settings *settings, stru
 	case SETTING_KERNEL:
 	case SETTING_CGROUP:
 	case SETTING_VMM:
+	case SETTING_LISTEN:
 		return set_word(setting, value, field, err);
 	case SETTING_LEVEL:
 		return set_level(value, field, err);

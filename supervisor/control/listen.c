@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Takes possession of RUN_DIR/control.sock, for server.c: replaces what a dead daemon left, and
- * removes on the way out what is still its own. See unix(7).
+ * Takes possession of a socket, for server.c and metrics.c: of one in the run directory replaces
+ * what a dead daemon left, and removes on the way out what is still its own. See unix(7), tcp(7).
  */
 #include "control/listen.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,7 +16,6 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "control/protocol.h"
 
 enum { LISTEN_BACKLOG = 32 };
 
@@ -63,15 +63,54 @@ static int bind_and_listen(struct listener *listener, const struct sockaddr_un *
 	return 0;
 }
 
-int listen_open(const char *run_dir, struct listener *ret, struct error *err)
+int listen_unix(const char *run_dir, const char *name, struct listener *ret, struct error *err)
 {
 	struct sockaddr_un address;
 
-	*ret = (struct listener){ .fd = -1, .path = protocol_socket_path(run_dir) };
+	*ret = (struct listener){ .fd = -1, .path = xasprintf("%s/%s", run_dir, name) };
 	if (fs_mkdir_p(run_dir, 0755, err) < 0 || fill_address(ret->path, &address, err) < 0 ||
 	    remove_stale(ret->path, err) < 0)
 		return -1;
 	return bind_and_listen(ret, &address, err);
+}
+
+/* The kernel's form of an endpoint; its length. */
+static socklen_t fill_endpoint(const struct endpoint *endpoint, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *in4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
+
+	*ret = (struct sockaddr_storage){ 0 };
+	if (endpoint->address.family == 4) {
+		in4->sin_family = AF_INET;
+		in4->sin_port = htons(endpoint->port);
+		memcpy(&in4->sin_addr, endpoint->address.bytes, 4);
+		return sizeof(*in4);
+	}
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(endpoint->port);
+	memcpy(&in6->sin6_addr, endpoint->address.bytes, 16);
+	return sizeof(*in6);
+}
+
+int listen_tcp(const struct endpoint *endpoint, struct listener *ret, struct error *err)
+{
+	struct sockaddr_storage address;
+	socklen_t length = fill_endpoint(endpoint, &address);
+	int on = 1;
+
+	*ret = (struct listener){ .fd = -1 };
+	ret->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (ret->fd < 0)
+		return error_errno(err, errno, "cannot make a socket");
+	setsockopt(ret->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (address.ss_family == AF_INET6)
+		setsockopt(ret->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(ret->fd, (const struct sockaddr *)&address, length) < 0)
+		return error_errno(err, errno, "cannot bind");
+	if (listen(ret->fd, LISTEN_BACKLOG) < 0)
+		return error_errno(err, errno, "cannot listen");
+	return 0;
 }
 
 void listen_close(struct listener *listener)

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The listening end of the control socket; private to control/. */
+/* The sockets that control/ listens on; private to it. */
 #ifndef STOKER_CONTROL_LISTEN_H
 #define STOKER_CONTROL_LISTEN_H
 
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "model/address.h"
 
 struct listener {
 	int fd;		  /* owned; non-blocking; -1: none */
-	char *path;	  /* owned */
+	char *path;	  /* owned; NULL: TCP */
 	struct stat made; /* what bind made at path: that alone is ours to remove */
 };
 
-/* Creates RUN_DIR when it is missing. Release with listen_close also after an error. */
-int listen_open(const char *run_dir, struct listener *ret, struct error *err);
+/* On RUN_DIR/NAME, a unix socket of mode 600, or on TCP. Creates RUN_DIR when it is missing.
+ * Release with listen_close also after an error. */
+int listen_unix(const char *run_dir, const char *name, struct listener *ret, struct error *err);
+int listen_tcp(const struct endpoint *endpoint, struct listener *ret, struct error *err);
 void listen_close(struct listener *listener);
 
 #endif

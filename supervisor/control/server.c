@@ -421,7 +421,7 @@ int server_open(struct loop *loop, const struct settings *settings, struct roste
 		.handlers = handlers,
 		.data = data,
 	};
-	if (listen_open(settings->run_dir, &server->listener, err) < 0) {
+	if (listen_unix(settings->run_dir, PROTOCOL_SOCKET, &server->listener, err) < 0) {
 		server_close(server);
 		return -1;
 	}

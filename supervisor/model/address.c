@@ -73,6 +73,41 @@ int prefix_parse(const char *text, struct prefix *ret)
 	return was_set ? -2 : 0;
 }
 
+/* One to five digits without a leading zero. */
+static int port_parse(const char *text, uint16_t *ret)
+{
+	unsigned long port;
+	char *end;
+
+	if (text[0] < '1' || text[0] > '9' || strlen(text) > 5)
+		return -1;
+	port = strtoul(text, &end, 10);
+	if (*end || port > UINT16_MAX)
+		return -1;
+	*ret = (uint16_t)port;
+	return 0;
+}
+
+int endpoint_parse(const char *text, struct endpoint *ret)
+{
+	const char *start = text + (*text == '[');
+	const char *end = *text == '[' ? strchr(text, ']') : strchr(text, ':');
+	struct endpoint endpoint;
+	char address[ADDRESS_TEXT_MAX];
+
+	if (!end || (size_t)(end - start) >= sizeof(address))
+		return -1;
+	memcpy(address, start, (size_t)(end - start));
+	address[end - start] = '\0';
+	end += *end == ']';
+	if (*end != ':' || address_parse(address, &endpoint.address) < 0 ||
+	    (endpoint.address.family == 6) != (*text == '[') ||
+	    port_parse(end + 1, &endpoint.port) < 0)
+		return -1;
+	*ret = endpoint;
+	return 0;
+}
+
 const char *address_format(const struct address *address, char text[ADDRESS_TEXT_MAX])
 {
 	int family = address->family == 4 ? AF_INET : AF_INET6;

@@ -18,6 +18,11 @@ struct prefix {
 	uint8_t length;		/* 0..32 or 0..128 */
 };
 
+struct endpoint {
+	struct address address;
+	uint16_t port; /* never 0 */
+};
+
 /* Strict: no leading zeros, no zone, no surrounding blanks; an IPv4-mapped IPv6 address is refused.
  * Returns 0, or -1 when the text is not an address. */
 int address_parse(const char *text, struct address *ret);
@@ -25,6 +30,9 @@ int address_parse(const char *text, struct address *ret);
 /* "10.0.0.0/24". -1: not a prefix; -2: host bits are set (*ret is then the prefix that was meant).
  */
 int prefix_parse(const char *text, struct prefix *ret);
+
+/* "127.0.0.1:9469" or "[::1]:9469"; -1: neither. */
+int endpoint_parse(const char *text, struct endpoint *ret);
 
 const char *address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]);
 const char *prefix_format(const struct prefix *prefix, char text[ADDRESS_TEXT_MAX]);

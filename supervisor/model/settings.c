@@ -39,6 +39,7 @@ void settings_defaults(struct settings *ret)
 		.restart_min_ms = 100,
 		.restart_max_ms = 60000,
 		.restart_reset_ms = 60000,
+		.metrics_listen = xstrdup("unix"),
 		.cgroup_parent = xstrdup("auto"),
 		.log_file_bytes = 10 << 20,
 		.log_files = 3,
@@ -69,6 +70,7 @@ void settings_reset(struct settings *settings)
 	free(settings->qemu_path);
 	free(settings->firecracker_path);
 	free(settings->jailer_path);
+	free(settings->metrics_listen);
 	free(settings->cgroup_parent);
 	*settings = (struct settings){ 0 };
 }

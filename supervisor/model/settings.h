@@ -75,6 +75,9 @@ struct settings {
 	/* [guard] */
 	bool flood_shield; /* flood_shield = auto|off: an XDP program against floods */
 
+	/* [metrics] */
+	char *metrics_listen; /* listen = unix|off|address:port */
+
 	/* [cgroup] */
 	char *cgroup_parent; /* parent = auto|none|/path below the mount */
 

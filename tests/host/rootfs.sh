@@ -7,7 +7,7 @@ set -eu
 
 # What stoker needs to run, as README says; nothing to build it with.
 libraries="libarchive13 libbpf1 libcurl4 libev4 libext2fs2 libinih1 libisal2 libjansson4 liblz4-1
-liblzma5 libmnl0 libseccomp2 libsquashfs1 libssl3 libyaml-0-2 libzstd1 zlib1g"
+liblzma5 libmicrohttpd12 libmnl0 libseccomp2 libsquashfs1 libssl3 libyaml-0-2 libzstd1 zlib1g"
 run="qemu-system-x86 nftables iproute2 ca-certificates linux-image-cloud-amd64"
 # The host's own kernel has KVM, which the guests' one has not; perl and curl are the tests'.
 host="systemd-sysv udev kmod procps curl perl linux-image-amd64"

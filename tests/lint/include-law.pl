@@ -68,6 +68,7 @@ my @homes = (
 	[qr{^seccomp\.h$},     'libseccomp',   'supervisor/image/confine.c'],
 	[qr{^(lz4|lz4frame|lz4hc|lzma|zstd|zstd_errors|zlib|bzlib)\.h$}, 'a compressor',
 		'supervisor/image/', 'supervisor/vmm/unpack.c', 'supervisor/guest/initramfs.c'],
+	[qr{^microhttpd\.h$}, 'libmicrohttpd', 'supervisor/control/metrics.c'],
 	[qr{^systemd/},        'libsystemd',   'nowhere'],
 	[qr{^(nftables|libnftnl)/}, 'nftables', 'nowhere'],
 );

@@ -75,6 +75,14 @@ like "and a line of the log" "$(cat "$work/daemon.log")" \
 	"warning: acme/attacker: the guard drops frames from it: "
 like "the guard counted the other tenant" "$(ctl guard evil/first)" "tenant"
 
+metrics=$(curl -sS -m 60 --unix-socket "$run/metrics.sock" http://localhost/metrics 2>&1)
+like "Prometheus reads the phases" "$metrics" 'stoker_vm_phase{vm="beta/victim",phase="running"} 1'
+like "and what the guard counts" "$metrics" 'stoker_guard_frames_total{vm="acme/attacker",verdict="drop"'
+for reason in source-mac gso; do
+	like "the same of $reason as stokerctl guard" "$counters" "$(echo "$metrics" | awk -v \
+		line="stoker_guard_frames_total{vm=\"acme/attacker\",verdict=\"drop\",reason=\"$reason\"}" \
+		'$1 == line { printf "%-9s%12d", "drop", $2 }')"
+done
 pid=$(member acme/peer pid)
 sed -i 's/ peer: {/ peer: {rate: {network: {bandwidth: 8Mbit, packets: 900}}, /' "$fleet/a.yaml"
 ok "a rate is set in a VM that runs" ctl reload

@@ -33,6 +33,41 @@ static void addresses(void **state)
 	assert_string_equal(address_format(&address, text), "fd00:20::a");
 }
 
+static void endpoints(void **state)
+{
+	static const char *const bad[] = { "",
+					   "10.0.0.1",
+					   "10.0.0.1:",
+					   "10.0.0.1:0",
+					   "10.0.0.1:080",
+					   "10.0.0.1:x",
+					   "10.0.0.1:1x",
+					   "10.0.0.1:65536",
+					   "[10.0.0.1]:80",
+					   "::1:80",
+					   "[::1]",
+					   "[::1]:",
+					   "[::1",
+					   "[::1]80",
+					   ":80",
+					   "[]:80",
+					   "localhost:80",
+					   "10.0.0.1:99999999999999999999" };
+	struct endpoint endpoint;
+	char text[ADDRESS_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (endpoint_parse(bad[i], &endpoint) == 0)
+			fail_msg("'%s' was taken", bad[i]);
+	assert_int_equal(endpoint_parse("127.0.0.1:9469", &endpoint), 0);
+	assert_string_equal(address_format(&endpoint.address, text), "127.0.0.1");
+	assert_int_equal(endpoint.port, 9469);
+	assert_int_equal(endpoint_parse("[fd00::1]:65535", &endpoint), 0);
+	assert_string_equal(address_format(&endpoint.address, text), "fd00::1");
+	assert_int_equal(endpoint.port, 65535);
+}
+
 static void prefixes(void **state)
 {
 	static const char *const bad[] = { "10.0.0.0",	  "10.0.0.0/",	 "10.0.0.0/33",
@@ -211,6 +246,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses),
+		cmocka_unit_test(endpoints),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(places_in_a_prefix),
 		cmocka_unit_test(the_record_holds_every_field),

@@ -68,6 +68,7 @@ static void test_all_keys(void **state)
 		"[vm]\nvmm = qemu\nkernel = /boot/k\nqemu = /a/qemu\n"
 		"boot_timeout = 1m\nrestart_delay_min = 1ms\n"
 		"restart_delay_max = 5s\nrestart_reset_after = 10s\n"
+		"[metrics]\nlisten = [fd00::1]:9469\n"
 		"[cgroup]\nparent = /a/group\n"
 		"[log]\nfile_size = 1MiB\nfiles = 2\nrate = 64KiB";
 	struct problems problems = { 0 };
@@ -120,6 +121,7 @@ static void test_all_keys(void **state)
 	assert_int_equal(settings.restart_min_ms, 1);
 	assert_int_equal(settings.restart_max_ms, 5000);
 	assert_int_equal(settings.restart_reset_ms, 10000);
+	assert_string_equal(settings.metrics_listen, "[fd00::1]:9469");
 	assert_string_equal(settings.cgroup_parent, "/a/group");
 	assert_int_equal(settings.log_file_bytes, 1 << 20);
 	assert_int_equal(settings.log_files, 2);
@@ -202,6 +204,13 @@ static void test_refused(void **state)
 		  "vmm = firecraker\n      ^\n"
 		  "s.ini:3:8: jail: 'true' is neither yes nor no\n"
 		  "jail = true\n       ^\n" },
+		{ "[metrics]\nlisten = 127.0.0.1\n",
+		  "s.ini:2:10: listen: '127.0.0.1' is neither unix, off nor an address with a port "
+		  "(as in 127.0.0.1:9469 or [::1]:9469)\n"
+		  "listen = 127.0.0.1\n         ^\n" },
+		{ "[metrics]\nlisten = [::1]:443\n",
+		  "s.ini:2:10: listen: port 443 is out of range (1024 to 65535)\n"
+		  "listen = [::1]:443\n         ^\n" },
 		{ "[cgroup]\nparent = stoker.slice\n",
 		  "s.ini:2:10: parent: 'stoker.slice' is neither auto, none nor the path of a "
 		  "group (as in /stoker)\n"
