@@ -233,7 +233,7 @@ check-unit: all $(UNIT) check-law check-format
 
 check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(GUARD_FUZZ) $(BUILD)/tests/bench_guard_leaks $(BUILD)/aarch64/stoker-init
 	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd build-asan/stoker-image
-	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) $(wildcard tests/bpf/*.t tests/system/*.t)
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) -f -o $(wildcard tests/bpf/*.t tests/system/*.t)
 
 ASAN := BUILD=build-asan HARDEN=-fPIE CFLAGS="-O1 -g -fsanitize=address,undefined \
 	-fno-omit-frame-pointer -fno-sanitize-recover=undefined"
@@ -288,9 +288,9 @@ $(KERNEL_x86_64) $(KERNEL_aarch64): build-kernel/%: $(wildcard config-examples/k
 check-kernel: all $(SYSTEM) $(BUILD)/aarch64/stoker-init $(KERNEL_x86_64) $(KERNEL_aarch64)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_KERNEL=$(abspath $(KERNEL_x86_64)) tests/demo.sh
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_KERNEL=$(abspath $(KERNEL_x86_64)) \
-		GUEST_KERNEL=$(abspath $(KERNEL_x86_64)) $(PROVE) tests/kernel/guest.t tests/system/guest-boot.t
+		GUEST_KERNEL=$(abspath $(KERNEL_x86_64)) $(PROVE) -f -o tests/kernel/guest.t tests/system/guest-boot.t
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) GUEST_KERNEL=$(abspath $(KERNEL_aarch64)) \
-		$(PROVE) tests/system/arm64-guest.t
+		$(PROVE) -f -o tests/system/arm64-guest.t
 
 # The packages of the outer host are its own; those of building are deps'.
 check-host: all
