@@ -23,7 +23,7 @@
 #include "image/sha256.h"
 #include "loop/loop.h"
 
-enum { PROGRESS_EVERY_MS = 100, RETRIES_DEFAULT = 3, REPORT_FD = 3 };
+enum { RETRIES_DEFAULT = 3, REPORT_FD = 3 };
 
 static const struct origin *const origins[] = {
 	[REFERENCE_REGISTRY] = &origin_registry,
@@ -63,9 +63,16 @@ static void report_layer_progress(struct fetch *fetch)
 	}
 }
 
+static void tell_progress(struct fetch *fetch)
+{
+	fetch->last_progress_ms = loop_now_ms();
+	fetch->told = fetch->done;
+	report_layer_progress(fetch);
+	report_progress(fetch, REPORT_DOWNLOAD);
+}
+
 void fetch_progress(struct fetch *fetch, const struct oci_descriptor *blob, int64_t bytes)
 {
-	uint64_t now = loop_now_ms();
 	bool is_layer = false;
 
 	for (size_t i = 0; fetch->layers && i < fetch->layers->layer_count; i++)
@@ -76,11 +83,15 @@ void fetch_progress(struct fetch *fetch, const struct oci_descriptor *blob, int6
 	if (!is_layer)
 		return;
 	fetch->done += (uint64_t)bytes;
-	if (now - fetch->last_progress_ms < PROGRESS_EVERY_MS && fetch->done < fetch->total)
-		return;
-	fetch->last_progress_ms = now;
-	report_layer_progress(fetch);
-	report_progress(fetch, REPORT_DOWNLOAD);
+	if (loop_now_ms() - fetch->last_progress_ms >= FETCH_PROGRESS_MS ||
+	    fetch->done >= fetch->total)
+		tell_progress(fetch);
+}
+
+void fetch_tell_progress(struct fetch *fetch)
+{
+	if (fetch->done != fetch->told)
+		tell_progress(fetch);
 }
 
 static void report_digest(const struct fetch *fetch, enum report_kind kind, const char *digest,

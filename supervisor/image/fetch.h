@@ -18,6 +18,8 @@
 #include "model/reference.h"
 #include "model/settings.h"
 
+enum { FETCH_PROGRESS_MS = 100 };
+
 struct fetch {
 	struct reference reference; /* owned */
 	struct hosts hosts;	    /* owned: what is known of registries */
@@ -39,6 +41,7 @@ struct fetch {
 	struct {
 		uint64_t done, told;
 	} layer[REPORT_LAYERS_MAX];
+	uint64_t told;		   /* of `done` */
 	uint64_t last_progress_ms; /* of CLOCK_MONOTONIC */
 };
 
@@ -69,8 +72,11 @@ extern const struct origin origin_oci_archive;
 extern const struct origin origin_docker_archive;
 
 /* Adds to the bytes of that blob that are here (negative: they were worth nothing) and tells the
- * daemon, at most ten times a second. What is no layer is not counted. */
+ * daemon, once in FETCH_PROGRESS_MS. What is no layer is not counted. */
 void fetch_progress(struct fetch *fetch, const struct oci_descriptor *blob, int64_t bytes);
+
+/* Tells what was not told yet: of a download that stands still nobody else would. */
+void fetch_tell_progress(struct fetch *fetch);
 
 int fetch_main(int argc, char **argv);
 

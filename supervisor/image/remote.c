@@ -436,10 +436,18 @@ static void download_begin(struct download *download)
 	ask_source(download);
 }
 
+static void on_tick(struct watch *watch, unsigned events, void *data)
+{
+	(void)events;
+	fetch_tell_progress(data);
+	watch_rearm(watch, FETCH_PROGRESS_MS);
+}
+
 static int remote_blobs(struct fetch *fetch, const struct oci_descriptor *const *wants,
 			size_t count, struct error *err)
 {
 	struct downloads all = { .remote = fetch->state, .wants = wants, .count = count };
+	struct watch *ticks = loop_timer(all.remote->loop, FETCH_PROGRESS_MS, on_tick, fetch);
 
 	for (size_t i = 0; i < DOWNLOADS_MAX && !all.failed; i++) {
 		all.slots[i].all = &all;
@@ -447,6 +455,7 @@ static int remote_blobs(struct fetch *fetch, const struct oci_descriptor *const 
 	}
 	if (all.finished < count && !all.failed)
 		loop_run(all.remote->loop);
+	watch_free(ticks);
 	for (size_t i = 0; i < DOWNLOADS_MAX; i++) {
 		registry_get_free(all.slots[i].get);
 		watch_free(all.slots[i].timer);

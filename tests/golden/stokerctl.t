@@ -27,14 +27,23 @@ sub slurp {
 	return scalar(<$in>) // '';
 }
 
+# Among a command's arguments: its output and errors go to a terminal of 80 columns.
+my $terminal = \'terminal';
+
 # Exit code, standard output, standard error.
 sub run {
 	my (@args) = @_;
+	my @command = ($ctl, @args);
+	if (grep { ref } @args) {
+		my $line = join ' ', $ctl, map { "'$_'" } grep { !ref } @args;
+		@command = ('env', 'TERM=xterm', 'script', '-q', '-e', '-c', $line, '/dev/null');
+	}
 	my $pid = fork() // die "fork: $!\n";
 	if (!$pid) {
 		open(STDOUT, '>', "$dir/out") or die;
 		open(STDERR, '>', "$dir/err") or die;
-		exec($ctl, @args) or die "$ctl: $!\n";
+		open(STDIN, '<', '/dev/null') or die;
+		exec(@command) or die "$command[0]: $!\n";
 	}
 	waitpid($pid, 0);
 	return ($? >> 8, slurp("$dir/out"), slurp("$dir/err"));
@@ -302,6 +311,22 @@ check('image pull', '{"progress":{"progress_stage":"download","progress_done":51
 	'docker.io/library/nginx:1.27  sha256:' . 'a' x 64 . "  82.0MiB\n",
 	"download: 512B of 2KiB (25%), 1KiB/s, 1 of 2 layers\n",
 	'{"command":"image-pull","image":"nginx:1.27"}');
+{
+	# A bar for each layer and one for all, drawn anew in their place.
+	my ($code, $out) = run_with('{"progress":{"progress_stage":"download","progress_done":512,"progress_total":2048,'
+		. '"progress_rate":1024,"progress_layers":[{"digest":"sha256:22","done":512,"total":1024},'
+		. qq({"digest":"sha256:0123456789abcdef","done":0,"total":1024}]}}\n)
+		. qq({"progress":{"progress_stage":"build","progress_done":0,"progress_total":0}}\n{"image":{$nginx}}\n$done),
+		$terminal, 'image', 'pull', 'nginx:1.27');
+	is($code, 0, 'image pull on a terminal: exit code');
+	is($out =~ s/\r\n/\n/gr =~ s/\e/^[/gr, <<"OUT", 'image pull on a terminal: output');
+\r^[[J22           [===========>           ] 512B of 1KiB (50%)^[[K
+0123456789ab [                       ] 0B of 1KiB (0%)^[[K
+download     [=====>                 ] 512B of 2KiB (25%), 1KiB/s^[[K
+^[[3A\r^[[Jbuild        0B^[[K
+^[[1A\r^[[Jdocker.io/library/nginx:1.27  sha256:${\ ('a' x 64)}  82.0MiB
+OUT
+}
 check('image pull that fails', qq({"error":"no such image"}\n), ['image', 'pull', 'x'], 1, '',
 	"stokerctl: no such image\n", '{"command":"image-pull","image":"x"}');
 check('status of a VM that waits', '{"daemon":{}}' . "\n" . '{"instance":{"name":"a/b",'

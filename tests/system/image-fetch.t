@@ -66,6 +66,22 @@ for my $type (qw(tar tar+zstd)) {
 }
 is(files("$dir/fresh/images/squashfs"), 0, 'none of these left an image');
 
+# --- what a power loss leaves ------------------------------------------------------------------------
+
+# The order in which names are given and contents brought to the disk: no name comes before what it
+# stands for, that of the squashfs after all the others.
+my $trace = "$dir/order";
+my $traced = `strace -qq -y -e trace=fsync,fdatasync,/^rename -o $trace $build/tests/store_driver ${\ ini(state => "$dir/order-state")} oci:$layout:v1`;
+like($traced, qr/^image oci:\Q$layout\E:v1 $id /, 'a pull whose syncs are watched');
+my @order;
+for (split /\n/, `cat $trace`) {
+	push @order, 'sync ' . ($1 =~ s{.*/}{}r) if m{^fsync\(\d+<([^>]*)>\) += 0$};
+	push @order, 'name ' . ($1 =~ s{.*/}{}r) if m{^rename.*"([^"]*)"(?:, 0)?\) += 0$};
+}
+is(join(', ', map { s/$id/ID/r =~ s/\b[0-9a-f]{64}/REF/r =~ s/\b\d+\./N./r } @order),
+	'sync ID.json.new, name ID.json, sync squashfs, sync N.notes, name ID.notes, sync N.record, name ID.record, sync squashfs, '
+	. 'sync N.sqfs, name ID.sqfs, sync squashfs, sync REF.new, name REF, sync refs', 'contents, names, directories');
+
 # --- a real registry -------------------------------------------------------------------------------
 
 my $registry = start(5000, 'docker-registry', 'serve', registry_config(5000));

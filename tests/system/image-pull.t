@@ -44,6 +44,39 @@ rm "$work/out/again"
 is "a name without a directory" "$(content)" "app.sqfs here "
 rm "$work/out/here"
 
+# Its content is on the disk before it has its name, and that before anybody is told.
+pull_traced() {
+	strace -qq -y -e trace=fsync,/^rename -o "$work/order" "$STOKER_BUILD/stokerctl" -c "$work/stoker.ini" \
+		image pull -o "$file" "oci:$work/layout"
+}
+ok "pulled once more" pull_traced
+is "synced, named, and its directory synced" "$(sed -n 's|.*<.*/\([0-9]*\.sqfs\)>) *= 0|sync \1|p
+	s|^rename.*, "\([^"]*\)".*) *= 0$|name \1|p; s|^fsync([0-9]*<\(.*\)>) *= 0|sync \1|p' "$work/order" |
+	grep -e '\.sqfs$' -e "^sync $work/out$" | grep -v squashfs/ | tr '\n' ' ')" \
+	"sync 1.sqfs name $file sync $work/out "
+
+# --- in another way ------------------------------------------------------------------------------
+
+# Byte 20 of a squashfs says how it is compressed: Documentation/filesystems/squashfs.rst.
+while read -r method number; do
+	ok "--compress $method" pull -o "$work/out/other" --compress "$method" "oci:$work/layout"
+	is "--compress $method: so it is" "$(od -An -tu2 -j20 -N2 "$work/out/other" | tr -d ' ')" "$number"
+	rm -rf "$work/other"
+	ok "--compress $method: it unpacks" unsquashfs -quiet -no-progress -dest "$work/other" "$work/out/other"
+	ok "--compress $method: to the same tree" diff -r --no-dereference "$work/root" "$work/other"
+done <<END
+zstd 6
+zstd:19 6
+gzip:9 1
+lz4 5
+xz 4
+END
+rm "$work/out/other"
+is "no such method" "$(errors pull -o "$file" --compress brotli "oci:$work/layout")" \
+	"stokerctl: --compress: 'brotli' is not a compression (zstd:LEVEL, gzip:LEVEL, lz4 or xz)"
+is "no such level" "$(errors pull -o "$file" --compress zstd:99 "oci:$work/layout")" \
+	"stokerctl: --compress: '99' is not a level of zstd (1 to 22)"
+
 # --- it is not -----------------------------------------------------------------------------------
 
 is "no such image" "$(errors pull -o "$file" "oci:$work/layout:v9")" \

@@ -188,6 +188,27 @@ utime time - 90000, time - 90000, $old;
 image("oci:$layout:v1", %kept);
 ok(!-e $old && -e $new, 'a part that nobody came back to goes after a day');
 
+# A host that went down: names in the cache that outlived what they stood for. The manifest is torn,
+# the config empty, the lower layer zeros from its middle on; the top layer is a part, whole by its
+# size and zeros by its content.
+sub digest_of { my ($path) = @_; return (split ' ', `sha256sum $path`)[0] }
+my $torn = "$dir/torn/images/blobs/sha256";
+run('mkdir', '-p', $torn);
+run("cp $layout/blobs/sha256/* $torn/");
+my ($top, $low) = sort { $b cmp $a } map { s{.*/}{}r } grep { -s $_ > 65536 } glob "$torn/*";
+truncate $_, -s $_ > 500 ? 100 : 0 for grep { -s $_ < 65536 } glob "$torn/*";
+for ([ $low, 2 ], [ $top, 8 ]) {
+	my ($name, $part) = @$_;
+	my $size = -s "$torn/$name";
+	truncate "$torn/$name", int($size / $part);
+	truncate "$torn/$name", $size;
+}
+rename "$torn/$top", "$torn/part-$top";
+run('chown', '-R', '870000:870000', $torn);
+like(image('127.0.0.1:6000/torn:1', state => "$dir/torn", retries => 0), qr/^image $id /, 'what a power loss tore is found out, and fetched again');
+is(join(' ', sort map { (split)[2] } log_lines(qr/^layer torn/)), join(' ', sort $top, $low), 'each layer once, from its start');
+is(join(' ', grep { digest_of($_) ne s{.*/}{}r } glob "$torn/*"), '', 'manifest and config are whole again');
+
 # --- one download serves all -------------------------------------------------------------------------
 
 my %answers = %{ask(state => "$dir/shared", references => ['127.0.0.1:6000/share-a:1', '127.0.0.1:6000/share-b:1', '127.0.0.1:6000/share-b:1'])};

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/tap.sh
 
 lib_host images 865000
+sed -i 's/^insecure_registries = .*/& localhost:6000/' "$ini"
 blobs=$work/state/images/blobs/sha256
 
 # make_image NAME CONFIG [CREATED]: an OCI layout at $work/NAME; its root has a file of that name.
@@ -98,6 +99,44 @@ is "so are its files" "$(find "$work/state/images/squashfs" -type f | wc -l)" 4
 is "manifest and config of the other stay, and no more" "$(find "$blobs" -type f | wc -l)" 2
 is "nothing is left to do" "$(ctl image prune)" "0 images, 0B; 0 files of no image, 0B"
 
+# --- room ----------------------------------------------------------------------------------------
+
+# As much is to be free as no disk has: whatever is not used or wanted goes before a pull.
+stop_daemon
+sed -i 's/^\[image\]/[image]\nmin_free = 1000TiB/' "$ini"
+start_daemon
+ok "the daemon wants room" wait_for 60 ctl version
+ok "a pull makes it" ctl image pull "oci:$work/app"
+is "of what was there" "$(ctl image list | grep -c hostile)" 0
+is "what it brought stays" "$(ctl image list | sed 1d | grep -c app)" 1
+like "and says so" "$(cat "$work/daemon.log")" "image oci:$work/hostile removed: less than min_free was left"
+ok "the other way round" ctl image pull "oci:$work/hostile"
+is "the same" "$(ctl image list | sed 1d | sed 's/ .*//')" "oci:$work/hostile"
+
+# --- what VMs wait for ---------------------------------------------------------------------------
+
+# A registry whose layers stop half-way, once each. Its processes are a group of their own.
+mkdir "$work/root-big" "$work/lies"
+head -c 1500000 /dev/urandom >"$work/root-big/noise"
+oci_image "$work/big" "$work/root-big" '{}'
+setsid nsenter --net="/run/netns/$netns" perl tests/fakes/lying-registry.pl "$work/big" 6000 "$work/lies" \
+	>"$work/lies.log" 2>&1 &
+lies=$!
+trap 'kill -KILL "-$lies"; lib_clean' EXIT
+ok "it listens" wait_for 60 in_host curl -s -o /dev/null http://localhost:6000/
+cat >"$fleet/a.yaml" <<EOF
+tenants:
+  acme: {subnets: [10.20.0.0/24], vms: {slow: {image: "localhost:6000/pauses:1"}}}
+EOF
+ctl reload --timeout 0 >/dev/null
+is_half_here() { ctl status acme/slow | grep -Eq '^reason +download [1-9][0-9]?%$'; }
+ok "status says how far the download is" wait_for 60 is_half_here
+ctl status acme/slow >"$work/slow"
+amount='[1-9][0-9.]*[KM]iB of 1.4MiB \([1-9][0-9]?%\)'
+ok "in bytes" grep -Eq "^progress +$amount" "$work/slow"
+ok "and of each layer" grep -Eq "^layers +sha256:[0-9a-f]{12}  $amount" "$work/slow"
+ok "in the table, too" sh -c "'$STOKER_BUILD/stokerctl' -c '$ini' status | grep -Eq '^acme/slow +fetching +download [1-9]'"
+
 # A VM that waits for its image keeps what was fetched so far.
 cat >"$fleet/a.yaml" <<EOF
 tenants:
@@ -106,12 +145,15 @@ tenants:
     vms: {web: {image: "localhost:1/none:1"}, old: {image: "oci:$work/hostile", restart: "no"}}
 EOF
 ctl reload --timeout 0 >/dev/null
-sed -i 's/^keep = 1/keep = 0/' "$ini"
+ok "room for another" ctl image pull "oci:$work/app"
+like "is not made of what is wanted" "$(ctl image list)" "oci:$work/hostile "
+sed -i 's/^keep = 1/keep = 0/; /^min_free/d' "$ini"
 stop_daemon
 start_daemon
 ok "once more" wait_for 60 ctl version
 touch "$blobs/stray"
-like "what is wanted stays" "$(ctl image prune)" "0 images, 0B; what was fetched stays"
+like "what is wanted stays" "$(ctl image prune)" "; what was fetched stays"
+is "and nothing else" "$(ctl image list | sed 1d | sed 's/ .*//')" "oci:$work/hostile"
 ok "all of it" test -e "$blobs/stray"
 like "and is said to be wanted" "$(ctl image list)" "acme/old"
 
