@@ -121,6 +121,9 @@ sub serve_blob {
 	select undef, undef, undef, 0.5 if $repo =~ /^share/;
 	my $from = $request =~ /\r\nRange: bytes=(\d+)-/i ? $1 : 0;
 	note("range $repo $from") if $from;
+	if ($repo eq 'held') { # until the test lets it go
+		for (1 .. 1200) { last if -e "$state/go"; select undef, undef, undef, 0.1 }
+	}
 	my ($status, @headers) = (200);
 	if ($from) {
 		($status, @headers) = (206, sprintf 'Content-Range: bytes %d-%d/%d', $from,

@@ -137,6 +137,7 @@ sub third_layer {
 # --- the worker ---------------------------------------------------------------------------------
 
 my $compress = 'zstd:3';
+my $worker_uid = 65534;
 
 # Runs the worker as nobody with its descriptors; returns (exit status, last report's kind, text).
 sub flatten {
@@ -168,8 +169,8 @@ sub flatten {
 			dup2($base + $_, 3 + $_);
 			POSIX::close($base + $_);
 		}
-		$( = $) = '65534 65534';
-		$< = $> = 65534;
+		$( = $) = "$worker_uid $worker_uid";
+		$< = $> = $worker_uid;
 		exec $program, @arguments or _exit(99);
 	}
 	close $report_writer;
@@ -225,6 +226,10 @@ for ([ 1, gzip => \@gzip ], [ 4, gzip => \@gzip ], map { [ $_, zstd => \@zstd ] 
 	is(sha256_hex(slurp("$work/again.squashfs")), $digest, "$jobs jobs, $type: the same bytes")
 	    or diag($text);
 }
+$worker_uid = 12345;
+($status, $kind, $text) = flatten('again', 2, $config, map { [ gzip => $_ ] } @gzip);
+is(sha256_hex(slurp("$work/again.squashfs")), $digest, 'as another user: the same bytes') or diag($text);
+$worker_uid = 65534;
 ($status, $kind, $text) = flatten('mixed', 3, $config, [ zstd => compress($tars[0], 'zstd') ],
 	[ tar => $tars[1] ], [ gzip => compress(substr($tars[2], 0, 1000), 'gzip')
 	. compress(substr($tars[2], 1000), 'gzip') ]);

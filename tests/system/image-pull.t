@@ -71,6 +71,9 @@ gzip:9 1
 lz4 5
 xz 4
 END
+ok "--compress zstd:3" pull -o "$work/out/other" --compress zstd:3 "oci:$work/layout"
+ok "is what there is without it" cmp "$work/out/other" "$file"
+is "in blocks of 128 KiB" "$(od -An -tu4 -j12 -N4 "$file" | tr -d ' ')" 131072
 rm "$work/out/other"
 is "no such method" "$(errors pull -o "$file" --compress brotli "oci:$work/layout")" \
 	"stokerctl: --compress: 'brotli' is not a compression (zstd:LEVEL, gzip:LEVEL, lz4 or xz)"

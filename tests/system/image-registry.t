@@ -217,6 +217,37 @@ my @layers = sort map { (split)[2] } log_lines(qr/^layer share/);
 is(scalar @layers, 2, 'each layer was sent once');
 isnt($layers[0], $layers[1], 'to one of them');
 
+# --- several at once, the top one first --------------------------------------------------------------
+
+# Six layers; the registry holds all answers back.
+sub many_layers {
+	my ($image) = @_;
+	quietly("umoci init --layout $image && umoci new --image $image:v1");
+	for my $layer (1 .. 6) {
+		quietly("umoci unpack --image $image:v1 $dir/bundle");
+		run("head -c 100000 /dev/urandom > $dir/bundle/rootfs/file$layer");
+		quietly("umoci repack --image $image:v1 $dir/bundle && rm -rf $dir/bundle");
+	}
+	quietly("umoci gc --layout $image && chmod -R a+rX $image");
+	my ($top) = `cat $image/index.json` =~ /"digest":"sha256:([0-9a-f]{64})"/;
+	return `cat $image/blobs/sha256/$top` =~ /layer[^{]*?"digest":"sha256:([0-9a-f]{64})"/g;
+}
+my @stack = many_layers("$dir/stack");
+is(scalar @stack, 6, 'an image of six layers');
+run('mkdir', "$dir/stack-lies");
+start(6100, $^X, "$here/../fakes/lying-registry.pl", "$dir/stack", 6100, "$dir/stack-lies");
+sub held { return map { (split)[2] } grep { /^layer held/ } `cat $dir/stack-lies/log 2>/dev/null` }
+$driver = open($out, '-|', "$build/tests/store_driver", ini(state => "$dir/held", insecure => '127.0.0.1:6100'), '127.0.0.1:6100/held:1') // die;
+ok(eventually(sub { held() == 3 }), 'three are asked for');
+my @first = held();
+is(join(' ', sort @first), join(' ', sort @stack[3 .. 5]), 'those on top');
+select undef, undef, undef, 0.5;
+is(scalar held(), 3, 'and no more while none has come');
+put("$dir/stack-lies/go", '', 0600);
+like(scalar <$out>, qr/^image 127\.0\.0\.1:6100\/held:1 /, 'all of them come');
+close $out;
+is(join(' ', sort +held()), join(' ', sort @stack), 'each once');
+
 # --- layers that are elsewhere -----------------------------------------------------------------------
 
 my $layer = qr/layer sha256:[0-9a-f]{64}/;

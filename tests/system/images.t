@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/tap.sh
 
 lib_host images 865000
-sed -i 's/^insecure_registries = .*/& localhost:6000/' "$ini"
+sed -i 's/^insecure_registries = .*/& localhost:6000\nstall_timeout = 100s/' "$ini"
 blobs=$work/state/images/blobs/sha256
 
 # make_image NAME CONFIG [CREATED]: an OCI layout at $work/NAME; its root has a file of that name.
@@ -136,6 +136,31 @@ amount='[1-9][0-9.]*[KM]iB of 1.4MiB \([1-9][0-9]?%\)'
 ok "in bytes" grep -Eq "^progress +$amount" "$work/slow"
 ok "and of each layer" grep -Eq "^layers +sha256:[0-9a-f]{12}  $amount" "$work/slow"
 ok "in the table, too" sh -c "'$STOKER_BUILD/stokerctl' -c '$ini' status | grep -Eq '^acme/slow +fetching +download [1-9]'"
+
+# --- policies ------------------------------------------------------------------------------------
+
+# None of these VMs gets as far as a start: their kernel is not there, so that each asks for its image
+# again and again.
+cat >"$fleet/a.yaml" <<EOF
+tenants:
+  acme:
+    subnets: [10.20.0.0/24]
+    vms:
+      missing: &vm {image: "localhost:6000/missing:1", kernel: $work/none}
+      always: {<<: *vm, image: "localhost:6000/always:1", pull_policy: always}
+      never: {<<: *vm, image: "localhost:6000/absent:1", pull_policy: never}
+EOF
+ctl reload --timeout 0 >/dev/null
+asked() { grep -c "^home /v2/$1/manifests" "$work/lies/log"; }
+has_restarted() { [ "$(member "acme/$1" restarts)" -ge 2 ]; }
+ok "pull_policy: never starts nothing without an image" wait_for 60 phase_is acme/never failed
+is "and says why" "$(member acme/never message)" \
+	"'localhost:6000/absent:1' is not on this host, and pull_policy is never"
+is "without asking for it" "$(asked absent)" 0
+ok "pull_policy: missing, some tries later" wait_for 60 has_restarted missing
+is "has asked once" "$(asked missing)" 1
+ok "pull_policy: always, some tries later" wait_for 60 has_restarted always
+ok "has asked each time" test "$(asked always)" -ge 2
 
 # A VM that waits for its image keeps what was fetched so far.
 cat >"$fleet/a.yaml" <<EOF

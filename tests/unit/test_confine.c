@@ -148,6 +148,58 @@ static int use_memory(void)
 	return munmap(bytes, length) == 0 ? 0 : 2;
 }
 
+/* --- limits ------------------------------------------------------------------------------------
+ */
+
+#ifdef __SANITIZE_ADDRESS__
+enum { HAS_ADDRESS_LIMIT = 0 }; /* the sanitizer's shadow memory is terabytes */
+#else
+enum { HAS_ADDRESS_LIMIT = 1 };
+#endif
+
+static int far_fd = -1;
+
+static int write_at(off_t at)
+{
+	return pwrite(far_fd, "x", 1, at) == 1 ? 0 : 1;
+}
+
+static int write_near(void)
+{
+	return write_at((off_t)1 << 30);
+}
+
+static int write_far(void)
+{
+	return write_at((off_t)80 << 30);
+}
+
+/* Address space alone: nothing is touched. */
+static int reserve_much(void)
+{
+	return mmap(NULL, (size_t)5 << 30, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED &&
+			       errno == ENOMEM
+		       ? 0
+		       : 1;
+}
+
+static void test_limits(void **state)
+{
+	(void)state;
+	far_fd = memfd_create("far", MFD_CLOEXEC);
+	assert_true(far_fd >= 0);
+	assert_int_equal(run_confined(confine_build, write_near), 0);
+	assert_int_equal(run_confined(confine_build, write_far), -SIGXFSZ);
+	assert_int_equal(run_confined(confine_fetch, write_near), 0);
+	assert_int_equal(run_confined(confine_fetch, write_far), -SIGXFSZ);
+	if (HAS_ADDRESS_LIMIT) {
+		assert_int_equal(run_confined(confine_build, reserve_much), 0);
+		assert_int_equal(run_confined(confine_fetch, reserve_much), 0);
+	}
+	close(far_fd);
+}
+
 static void test_build(void **state)
 {
 	(void)state;
@@ -223,9 +275,8 @@ static void test_root_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_build),
-		cmocka_unit_test(test_fetch),
-		cmocka_unit_test(test_fetch_files),
+		cmocka_unit_test(test_limits),		cmocka_unit_test(test_build),
+		cmocka_unit_test(test_fetch),		cmocka_unit_test(test_fetch_files),
 		cmocka_unit_test(test_root_is_refused),
 	};
 
