@@ -194,7 +194,10 @@ enum event act_await_channel(struct instance *instance)
 enum event act_channel_back(struct instance *instance)
 {
 	instance_disarm(instance);
-	instance->message[0] = '\0';
+	/* Not a refusal that came meanwhile. */
+	if (instance->tells_of_channel)
+		instance->message[0] = '\0';
+	instance->tells_of_channel = false;
 	watch_guest(instance, true);
 	instance_refresh_hosts(instance);
 	return EVENT_NONE;

@@ -109,8 +109,10 @@ static void on_lost(void *data, const struct error *why)
 		return;
 	}
 	/* We know better why when we have just killed it. */
-	if (instance->doom == REASON_NONE)
+	if (instance->doom == REASON_NONE) {
 		snprintf(instance->message, sizeof(instance->message), "%.255s", why->text);
+		instance->tells_of_channel = true;
+	}
 	instance_event(instance, EVENT_CHANNEL_LOST);
 }
 
@@ -225,6 +227,7 @@ static void on_refused(void *data, enum vmm_wish wish, const struct error *why)
 	if (wish == VMM_WISH_PAUSE) /* it runs, whatever the phase says */
 		instance_event(instance, EVENT_RESUME);
 	snprintf(instance->message, sizeof(instance->message), "%.255s", why->text);
+	instance->tells_of_channel = false;
 }
 
 const struct vmm_callbacks instance_vmm_callbacks = {

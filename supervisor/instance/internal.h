@@ -23,8 +23,9 @@ struct instance {
 	enum reason reason; /* why the last run ended, or did not begin */
 	int exit_code, exit_signal;
 	char message[256];
-	bool leaving;	  /* removed: forgotten once it has stopped */
-	enum reason doom; /* why we killed the VMM ourselves; REASON_NONE: we did not */
+	bool tells_of_channel; /* the message: why it was lost, while it is */
+	bool leaving;	       /* removed: forgotten once it has stopped */
+	enum reason doom;      /* why we killed the VMM ourselves; REASON_NONE: we did not */
 
 	struct watch *timer;		     /* owned; the phase's one timer */
 	struct image_request *image_request; /* while fetching */

@@ -333,6 +333,10 @@ static void what_was_refused_is_in_the_message(void **state)
 	assert_string_equal(status.message, "QEMU does not change the balloon: no");
 	assert_int_equal(status.phase, PHASE_RUNNING);
 	told(f, "");
+	/* The channel's return is no answer to that. */
+	instance_event(f->instance, EVENT_GUEST_READY);
+	instance_observe(f->instance, &status);
+	assert_string_equal(status.message, "QEMU does not change the balloon: no");
 	update(f, 0, 0, 1);
 	instance_observe(f->instance, &status);
 	assert_string_equal(status.message, "");
