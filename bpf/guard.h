@@ -79,17 +79,18 @@ enum guard_direction { GUARD_FROM_GUEST, GUARD_TO_GUEST, GUARD_DIRECTIONS };
 #define GUARD_REASON_ENUM(name, word, drop) GUARD_##name,
 enum guard_reason { GUARD_REASONS(GUARD_REASON_ENUM) GUARD_REASON_COUNT };
 
-/* One VM's whole policy, replaced as one value. Addresses in network order; unused ones zero. */
+/* One VM's whole policy, replaced as one value. Addresses in network order; unused ones zero. What
+ * every frame is judged by comes first, to be in one line of the cache. */
 struct guard_vm {
 	__u8 mac[6];
 	__u16 mtu; /* of the payload of an Ethernet frame */
 	__u32 slot;
 	__u32 tenant;
-	__u32 ip4[GUARD_IP4_MAX];
-	__u32 ip6[GUARD_IP6_MAX][4];
-	__u64 rate_bits;    /* of frames as on a wire, a second and direction; 0 = no limit */
 	__u32 rate_packets; /* a second and direction; 0 = no limit */
 	__u32 padding;	    /* zero: values are compared as bytes */
+	__u64 rate_bits;    /* of frames as on a wire, a second and direction; 0 = no limit */
+	__u32 ip4[GUARD_IP4_MAX];
+	__u32 ip6[GUARD_IP6_MAX][4];
 };
 
 /* When what has passed would have been sent at the VM's rate: ticks of 1/64 ns of CLOCK_MONOTONIC.
@@ -115,11 +116,11 @@ struct guard_ip6 {
 };
 
 struct guard_counts {
+	__u64 bytes;	       /* of accepted frames; beside their number, for the cache */
+	__u64 delivered_bytes; /* to the guest; likewise */
 	__u64 packets[GUARD_REASONS_MAX];
-	__u64 bytes;	       /* of accepted frames */
-	__u64 delivered_bytes; /* to the guest */
-	__u64 event_jiffies;   /* when the last event of this CPU was told */
-	__u64 shielded;	       /* met by the flood shield: one in some is left to the guard */
+	__u64 event_jiffies; /* when the last event of this CPU was told */
+	__u64 shielded;	     /* met by the flood shield: one in some is left to the guard */
 };
 
 /* A sample of what was dropped: of a VM on a CPU the first of each reason, and one each
