@@ -14,27 +14,11 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "control/events.h"
 #include "control/protocol.h"
 #include "control/server.h"
 #include "control/tail.h"
 #include "image/catalog.h"
-
-enum { EVENTS_KEPT = 512 };
-
-/* The newest status changes, and what guards told. Zero-initialise it. */
-struct events {
-	char *lines[EVENTS_KEPT]; /* a ring of {"event":{...}} lines; owned */
-	uint64_t count;		  /* how many there ever were; the next one's place */
-};
-
-void events_add(struct events *events, const struct instance_status *status);
-void events_add_guard(struct events *events, const char *name, const struct net_event *event);
-
-/* The members that all events begin with; events_end takes the object back and keeps it. */
-json_t *events_begin(const struct events *events, uint64_t time_ms, const char *name);
-void events_end(struct events *events, json_t *object);
-
-void events_reset(struct events *events);
 
 /* What the commands may use of the server. */
 struct control {
@@ -49,7 +33,8 @@ struct control {
 /* The state of the command that runs for a client; zero when none does. */
 struct job {
 	struct request request;
-	uint64_t next_event; /* events, reload */
+	uint64_t next_event; /* events, reload: its number */
+	uint64_t live_event; /* likewise: what is missing from here on was lost to this client */
 	size_t next_index;   /* status, reload: into the roster's list ... */
 	char *last_name;     /* ... which may have changed since: who came last. Owned */
 	json_t *touched;     /* reload: object with a member per instance that changed. Owned */

@@ -6,7 +6,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "control/client.h"
@@ -118,7 +117,7 @@ static int reload_start(struct client *client, struct error *err)
 
 	/* From before the call: changes may be published from inside it. */
 	job->touched = json_object();
-	job->next_event = control->events.count;
+	job->next_event = job->live_event = control->events.count + 1;
 	job->until_ms = loop_now_ms() + job->request.timeout_ms;
 	job->is_waiting = true;
 	result = control->handlers->reload(control->data, &text);
@@ -149,87 +148,25 @@ static enum progress reload_more(struct client *client)
 /* --- events ------------------------------------------------------------------------------------
  */
 
-static void set(json_t *object, const char *key, json_t *value)
-{
-	json_object_set_new(object, key, value);
-}
-
-json_t *events_begin(const struct events *events, uint64_t time_ms, const char *name)
-{
-	time_t seconds = (time_t)(time_ms / 1000);
-	json_t *object = json_object();
-	char date[32] = "";
-	struct tm utc;
-
-	if (gmtime_r(&seconds, &utc))
-		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &utc);
-	set(object, "number", json_integer((json_int_t)events->count + 1));
-	set(object, "time", json_string(date));
-	set(object, "name", json_string(name));
-	return object;
-}
-
-void events_end(struct events *events, json_t *object)
-{
-	char **slot = &events->lines[events->count++ % EVENTS_KEPT];
-	_cleanup_json_ json_t *event = object;
-	_cleanup_free_ char *line = json_line(event);
-
-	free(*slot);
-	*slot = xasprintf("{\"event\":%s}\n", line);
-}
-
-/* What an event tells: less than a status, for there are many. */
-void events_add(struct events *events, const struct instance_status *status)
-{
-	json_t *object = events_begin(events, (uint64_t)time(NULL) * 1000, status->spec->name);
-
-	set(object, "phase", json_string(phase_name(status->phase)));
-	set(object, "reason", json_string(reason_name(status->reason)));
-	if (status->reason == REASON_EXITED)
-		set(object, "exit_code", json_integer(status->exit_code));
-	if (status->reason == REASON_SIGNALLED || status->reason == REASON_VMM_KILLED)
-		set(object, "exit_signal", json_integer(status->exit_signal));
-	set(object, "restarts", json_integer(status->restarts));
-	set(object, "next_start_ms", json_integer((json_int_t)status->next_start_ms));
-	set(object, "message", protocol_text(status->message, strlen(status->message)));
-	events_end(events, object);
-}
-
-void events_reset(struct events *events)
-{
-	for (size_t i = 0; i < EVENTS_KEPT; i++)
-		free(events->lines[i]);
-	*events = (struct events){ 0 };
-}
-
-/* The place of the oldest that is kept. */
-static uint64_t events_oldest(const struct events *events)
-{
-	return events->count > EVENTS_KEPT ? events->count - EVENTS_KEPT : 0;
-}
-
 static enum progress events_send(struct client *client)
 {
-	const struct events *events = &client->control->events;
 	struct job *job = &client->job;
-	uint64_t oldest = events_oldest(events);
+	const struct event *event = events_from(&client->control->events, job->next_event);
+	uint64_t due = job->next_event > job->live_event ? job->next_event : job->live_event;
 
-	if (job->next_event >= events->count)
+	if (!event)
 		return PROGRESS_WAIT;
-	if (job->next_event < oldest) {
-		client_send(client, "dropped",
-			    json_integer((json_int_t)(oldest - job->next_event)));
-		job->next_event = oldest;
-	}
-	strbuf_puts(&client->out, events->lines[job->next_event++ % EVENTS_KEPT]);
+	if (event->number > due)
+		client_send(client, "dropped", json_integer((json_int_t)(event->number - due)));
+	strbuf_puts(&client->out, event->line);
+	job->next_event = event->number + 1;
 	return PROGRESS_AGAIN;
 }
 
 static int events_start(struct client *client, struct error *err)
 {
 	(void)err;
-	client->job.next_event = events_oldest(&client->control->events);
+	client->job.live_event = client->control->events.count + 1;
 	return 0;
 }
 

@@ -45,7 +45,7 @@ void events_add_guard(struct events *events, const char *name, const struct net_
 	json_t *object = events_begin(events, event->time_ms, name);
 
 	describe_event(object, event);
-	events_end(events, object);
+	events_end(events, object, event->kind == NET_EVENT_DROP);
 }
 
 static json_t *describe_counters(const struct net_counters *counters)

@@ -437,6 +437,32 @@ static void test_events(void **state)
 	close(fd);
 }
 
+/* A guest that floods does not push out what happened to VMs. */
+static void test_drops_leave_room(void **state)
+{
+	const struct net_event drop = { .kind = NET_EVENT_DROP, .reason = "gso", .message = "" };
+	const struct net_event lost = { .kind = NET_EVENT_LOST, .reason = "", .message = "gone" };
+	struct fixture *f = *state;
+	const char *answer;
+
+	set_phase(f, 1, PHASE_BACKOFF);
+	for (int i = 0; i < 1000; i++)
+		server_publish_guard(f->server, "acme/web", &drop);
+	server_publish_guard(f->server, "acme/web", &lost);
+	set_phase(f, 1, PHASE_BOOTING);
+	answer = ask(f, "{\"command\":\"events\"}\n");
+	assert_int_equal(count_of(answer, "\"phase\":"), 2);
+	assert_int_equal(count_of(answer, "\"guard\":\"drop\""), 128);
+	assert_int_equal(count_of(answer, "\"guard\":\"lost\""), 1);
+	assert_int_equal(count_of(answer, "{\"dropped\":"), 0);
+	/* In order, whichever place they were in. */
+	for (uint64_t number = 0, next; (answer = strstr(answer, "\"number\":")); number = next) {
+		next = strtoull(answer + strlen("\"number\":"), NULL, 10);
+		assert_true(next > number);
+		answer++;
+	}
+}
+
 static void test_events_to_a_slow_reader_are_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -622,6 +648,7 @@ int main(void)
 		TEST(test_pull_of_a_client_that_leaves),
 		TEST(test_verbs),
 		TEST(test_events),
+		TEST(test_drops_leave_room),
 		TEST(test_events_to_a_slow_reader_are_counted),
 		TEST(test_logs),
 		TEST(test_endless_request),
