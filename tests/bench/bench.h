@@ -39,7 +39,7 @@ static inline void goal(const char *name, double value, double wanted, int is_at
 {
 	int is_met = is_at_most ? value <= wanted : value >= wanted;
 
-	printf("  %-6s %-52s %8.2f%s (%s %.2f%s)\n", is_met ? "met" : "MISSED", name, value, unit,
+	printf("  %-6s %-52s %8.3f%s (%s %.2f%s)\n", is_met ? "met" : "MISSED", name, value, unit,
 	       is_at_most ? "at most" : "at least", wanted, unit);
 }
 
