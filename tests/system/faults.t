@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # What goes wrong on the host: VMMs that are killed over and over, a tap that is deleted, a run
-# directory without room, programs that are missing, a range of uids that moved.
+# directory without room, programs that are missing, a range of uids that moved, a port that is taken.
 cd "$(dirname "$0")/../.." || exit 1
 [ "$(id -u)" -eq 0 ] || { echo "1..0 # SKIP needs root"; exit 0; }
 . tests/lib.sh
@@ -32,6 +32,7 @@ refusal() {
 }
 
 lib_host faults 860000
+sed -i 's/^\[vm\]$/[metrics]\nlisten = 127.0.0.1:9469\n&/' "$ini"
 printf 'restart_delay_min = 10ms\nrestart_delay_max = 100ms\n' >>"$ini"
 mkdir "$run"
 mount -t tmpfs -o size=512k,mode=755 tmpfs "$run"
@@ -45,11 +46,23 @@ cat >"$fleet/a.yaml" <<-EOF
 	      web: {image: "oci:$work/image", memory: 96MiB}
 EOF
 
+nsenter --net="/run/netns/$netns" perl -MIO::Socket::INET -e '
+	$taken = IO::Socket::INET->new(LocalAddr => "127.0.0.1:9469", Listen => 1) or die;
+	open($out, ">", $ARGV[0]) and close($out);
+	sleep' "$work/taken" &
+squatter=$!
+trap 'kill $squatter 2>/dev/null; lib_clean' EXIT
+ok "a port is taken" wait_for 60 test -e "$work/taken"
 echo "qemu = $work/none" >>"$ini"
 start_daemon
 ok "without QEMU the VM says what to install" \
 	wait_for 120 message_has "$work/none: cannot run it (install qemu-system-x86"
+like "and that the port of metrics is taken, the log" "$(cat "$work/daemon.log")" \
+	"error: [metrics] listen = 127.0.0.1:9469: cannot bind: Address already in use (no metrics until"
 stop_daemon
+kill "$squatter"
+wait "$squatter" 2>/dev/null
+trap lib_clean EXIT
 sed '/^qemu = /d' "$ini" >"$ini.new" && mv "$ini.new" "$ini"
 
 start_daemon
@@ -63,6 +76,8 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
 done
 is "ten deaths of a VMM cost no descriptor" "$(descriptors)" "$before"
 is "and leave no zombie" "$(ps --ppid "$daemon_pid" -o stat= | grep -c Z)" 0
+like "metrics are told on that port" \
+	"$(in_host curl -sS -m 60 http://127.0.0.1:9469/metrics 2>&1)" 'stoker_vm_phase{vm="acme/web",'
 
 told() { ctl events | grep -q "$1"; }
 wait_for 60 has_vmm
