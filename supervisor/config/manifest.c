@@ -46,6 +46,9 @@ static void vm_reset(struct vm_draft *vm)
 	spec_free(content);
 	free(vm->registry);
 	free(vm->addresses);
+	publish_reset(&vm->publish);
+	policy_reset(&vm->egress);
+	policy_reset(&vm->ingress);
 }
 
 void draft_reset(struct draft *draft)
@@ -59,6 +62,8 @@ void draft_reset(struct draft *draft)
 		free(tenant->tenant.subnets);
 		strv_reset(&tenant->tenant.registries);
 		free(tenant->subnet_marks);
+		policy_reset(&tenant->egress);
+		policy_reset(&tenant->ingress);
 	}
 	free(draft->tenants);
 	*draft = (struct draft){ 0 };

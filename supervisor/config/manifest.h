@@ -7,6 +7,7 @@
 #define STOKER_CONFIG_MANIFEST_H
 
 #include "config/fields.h"
+#include "config/policy.h"
 #include "config/problems.h"
 #include "config/yaml.h"
 #include "model/fleet.h"
@@ -30,6 +31,8 @@ struct vm_draft {
 	char *registry; /* owned; of the image, or its transport; NULL: not valid */
 	struct placed_address *addresses; /* owned */
 	size_t address_count;
+	struct publish publish;
+	struct policy egress, ingress;
 	const struct node *environment, *env_file; /* borrowed; NULL: not written */
 };
 
@@ -39,7 +42,8 @@ struct tenant_draft {
 	struct tenant tenant;	   /* owned content */
 	struct mark *subnet_marks; /* owned; one per subnet */
 	const struct node *limits; /* borrowed; NULL: not written */
-	struct vm_draft *vms;	   /* owned */
+	struct policy egress, ingress;
+	struct vm_draft *vms; /* owned */
 	size_t vm_count;
 	const struct settings *settings; /* borrowed; defaults of its VMs */
 	bool is_usable;			 /* its name is valid and nobody else's */

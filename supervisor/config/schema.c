@@ -34,6 +34,8 @@ static const struct schema_key tenant_keys[] = {
 	{ "subnets", parse_subnets, WHOLE, .is_required = true },
 	{ "limits", parse_limits, WHOLE },
 	{ "registries", field_registries, offsetof(struct tenant_draft, tenant.registries) },
+	{ "egress", policy_parse_egress, offsetof(struct tenant_draft, egress) },
+	{ "ingress", policy_parse_ingress, offsetof(struct tenant_draft, ingress) },
 	{ "vms", parse_vms, WHOLE },
 };
 
@@ -55,6 +57,9 @@ static const struct schema_key vm_keys[] = {
 	{ "balloon", parse_balloon, WHOLE, .max = TIB, .step = MIB },
 	{ "rate", parse_rate, WHOLE },
 	{ "addresses", parse_addresses, WHOLE },
+	{ "ports", publish_parse, OF_VM(publish) },
+	{ "egress", policy_parse_egress, OF_VM(egress) },
+	{ "ingress", policy_parse_ingress, OF_VM(ingress) },
 	{ "entrypoint", parse_entrypoint, WHOLE },
 	{ "command", parse_command, WHOLE },
 	{ "environment", field_node, OF_VM(environment) },
@@ -109,6 +114,22 @@ static const struct schema_key secrets_keys[] = {
 	{ "user", field_node, OF_ATTACHMENT(user) },
 };
 
+static const struct schema_key policy_keys[] = {
+	{ "default", policy_parse_default, WHOLE, .is_required = true },
+	{ "allow", policy_parse_allow, WHOLE },
+	{ "deny", policy_parse_deny, WHOLE },
+};
+
+static const struct schema_key rule_to_keys[] = {
+	{ "to", policy_parse_peer, WHOLE, .is_required = true },
+	{ "ports", policy_parse_ports, WHOLE },
+};
+
+static const struct schema_key rule_from_keys[] = {
+	{ "from", policy_parse_peer, WHOLE, .is_required = true },
+	{ "ports", policy_parse_ports, WHOLE },
+};
+
 #define COUNT(table) (sizeof(table) / sizeof(*(table)))
 
 const struct schema schema_file = { "a manifest", file_keys, COUNT(file_keys),
@@ -121,6 +142,9 @@ const struct schema schema_rate_disk = { "the disk's rates", rate_disk_keys,
 					 COUNT(rate_disk_keys) };
 const struct schema schema_rate_network = { "the network's rates", rate_network_keys,
 					    COUNT(rate_network_keys) };
+const struct schema schema_policy = { "a policy", policy_keys, COUNT(policy_keys) };
+const struct schema schema_rule_to = { "a rule", rule_to_keys, COUNT(rule_to_keys) };
+const struct schema schema_rule_from = { "a rule", rule_from_keys, COUNT(rule_from_keys) };
 
 const struct schema schema_files = { "a file", files_keys, COUNT(files_keys) };
 const struct schema schema_secrets = { "a secret", secrets_keys, COUNT(secrets_keys) };

@@ -40,6 +40,9 @@ extern const struct schema schema_rate_disk;
 extern const struct schema schema_rate_network;
 extern const struct schema schema_files;   /* object: struct attachment of attach.c */
 extern const struct schema schema_secrets; /* likewise */
+extern const struct schema schema_policy;  /* object: struct policy */
+extern const struct schema schema_rule_to; /* object: struct rule_draft, as of the next */
+extern const struct schema schema_rule_from;
 
 /* Walks a mapping by its table. `place` is where the object was named, for what is missing. */
 void schema_apply(const struct schema *schema, struct report *report, const struct node *node,

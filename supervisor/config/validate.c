@@ -248,4 +248,5 @@ void validate(struct draft *draft, struct report *report)
 			check_hostnames(report, tenant, count);
 	}
 	validate_addresses(draft, report);
+	validate_policies(draft, report);
 }

@@ -14,6 +14,9 @@ void validate(struct draft *draft, struct report *report);
 void validate_subnets(const struct draft *draft, struct report *report);
 void validate_addresses(const struct draft *draft, struct report *report);
 
+/* Fills in egress, ingress and ports of the VMs' specs (policy_validate.c). */
+void validate_policies(struct draft *draft, struct report *report);
+
 /* What an IPv4 or IPv6 subnet keeps for itself: "the network address" ...; NULL: a host's. */
 const char *address_use(const struct prefix *subnet, const struct address *address);
 

@@ -254,6 +254,9 @@ void instance_describe_tap(const struct instance *instance, char name[16], struc
 		.addresses = spec->addresses,
 		.rate_bits = spec->rate_network_bandwidth,
 		.rate_packets = spec->rate_network_packets,
+		.egress = &spec->egress,
+		.ingress = &spec->ingress,
+		.ports = &spec->ports,
 	};
 	spec_mac(spec->name, ret->mac);
 }

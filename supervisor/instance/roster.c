@@ -478,11 +478,16 @@ static void create_waiting(struct roster *roster)
 
 void roster_apply(struct roster *roster, const struct fleet *fleet, const struct plan *plan)
 {
+	struct error err = { 0 };
+
 	roster->fleet = fleet;
 	roster->lacks_slots = false;
 	boot_forget(roster->boot);
 	for (size_t i = 0; i < plan->count; i++)
 		carry_out(roster, &plan->actions[i]);
+	if (net_commit(roster->net, &err) < 0)
+		log_error("policies and ports stay as they were until the next reload: %s",
+			  err.text);
 	for (size_t i = 0; i < roster->count && !roster->refusal; i++)
 		instance_retry(roster->instances[i]);
 	if (plan_is_empty(plan))
@@ -560,6 +565,16 @@ int roster_guard(const struct roster *roster, const char *name, struct net_view 
 	if (net_view_read(roster->net, instance_slot(instance), ret, err) < 0)
 		return error_wrap(err, "%s", name);
 	return 0;
+}
+
+int roster_policy(const struct roster *roster, const char *name, struct net_policy *ret,
+		  struct error *err)
+{
+	const struct instance *instance = find_or_say(roster, name, err);
+
+	if (!instance)
+		return -1;
+	return net_policy_read(roster->net, instance_slot(instance), ret, err);
 }
 
 struct image_store *roster_images(const struct roster *roster)

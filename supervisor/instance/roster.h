@@ -64,6 +64,10 @@ int roster_watch_guards(struct roster *roster, roster_guard_fn *told, void *data
 int roster_guard(const struct roster *roster, const char *name, struct net_view *ret,
 		 struct error *err);
 
+/* The policy of an instance as it is in force; net_policy_reset frees it. */
+int roster_policy(const struct roster *roster, const char *name, struct net_policy *ret,
+		  struct error *err);
+
 /* The images that instances share; of the roster, which tells it who uses them. */
 struct image_store *roster_images(const struct roster *roster);
 

@@ -51,6 +51,9 @@ struct spec {
 	uint32_t rate_disk_iops;	 /* 0 = no limit */
 	uint64_t rate_network_bandwidth; /* bits a second and way; 0 = no limit */
 	uint32_t rate_network_packets;	 /* likewise */
+	struct strv egress;		 /* what it may begin: policy.h, the tenant's included */
+	struct strv ingress;		 /* what may be begun to it: likewise */
+	struct strv ports;		 /* published on the host: policy.h */
 	uint64_t balloon_bytes;		 /* taken from the guest while it can spare them */
 	struct address_list addresses;
 	bool has_entrypoint; /* false: the image's; true with an empty list: none */

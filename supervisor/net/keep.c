@@ -47,6 +47,7 @@ void keep_add(struct net *net, const struct net_tap *tap)
 	memmove(kept->name, tap->name, strlen(tap->name) + 1); /* it may be the same */
 	kept->tap = *tap;
 	kept->tap.name = kept->name;
+	kept->tap.egress = kept->tap.ingress = kept->tap.ports = NULL; /* nat.c's to remember */
 }
 
 void keep_drop(struct net *net, uint32_t slot)
@@ -244,7 +245,7 @@ static void check(struct net *net, uint32_t slot)
 
 	if (kept->is_lost || is_whole(net, kept, &why))
 		return;
-	if (net_tap_adopt(net, &kept->tap, &err) == 0) {
+	if (net_mend_tap(net, &kept->tap, &err) == 0) {
 		tell(net, slot, NET_EVENT_REPAIRED, why.text);
 		return;
 	}

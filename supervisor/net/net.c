@@ -14,6 +14,7 @@
 #include "net/nat.h"
 #include "net/net_internal.h"
 #include "net/netns.h"
+#include "net/sysctl.h"
 #include "net/tap.h"
 
 enum {
@@ -34,10 +35,7 @@ int net_open(const struct settings *settings, struct net **ret, struct error *er
 	net->rtnl = rtnl_open(err);
 	if (!net->rtnl || guard_open(&options, &net->guard, err) < 0)
 		return error_wrap(err, "network");
-	if (nat_install(err) < 0) {
-		guard_remove(net->guard, NULL); /* refuses when VMs of before need the pins */
-		return error_wrap(err, "network");
-	}
+	net->nat = nat_new();
 	*ret = take_ptr(net);
 	return 0;
 }
@@ -49,6 +47,7 @@ struct net *net_close(struct net *net)
 	keep_close(net);
 	if (net->guard)
 		pool_drain(net);
+	nat_free(net->nat);
 	guard_close(net->guard);
 	rtnl_close(net->rtnl);
 	free(net);
@@ -172,13 +171,23 @@ static int connect_device(struct net *net, const struct net_tap *tap, const stru
 	return 0;
 }
 
+/* A connection to a published port from the host's own loopback has a source of 127.0.0.0/8, which
+ * only leaves by a device that may route it; a guest's own such frames end in the guard and in the
+ * host's rules. */
+static int open_loopback(const struct net *net, const struct net_tap *tap, struct error *err)
+{
+	return sysctl_set("ipv4", tap->name, "route_localnet",
+			  nat_has_ports(net->nat, tap->slot) ? "1" : "0", err);
+}
+
 /* A device of the host's that is down, and new to it. */
 static int admit_device(struct net *net, const struct net_tap *tap, const struct rtnl_link *link,
 			const struct guard_vm *vm, struct error *err)
 {
 	if (guard_device(net, tap, link, vm, err) < 0 ||
 	    guard_counts_clear(net->guard, tap->slot, err) < 0 ||
-	    connect_device(net, tap, link, err) < 0) {
+	    nat_set(net->nat, tap, err) < 0 || nat_commit(net->nat, err) < 0 ||
+	    open_loopback(net, tap, err) < 0 || connect_device(net, tap, link, err) < 0) {
 		net_tap_destroy(net, tap->name, tap->slot, NULL);
 		return error_wrap(err, "tap '%s'", tap->name);
 	}
@@ -279,7 +288,7 @@ int net_tap_take(struct net *net, const struct net_tap *tap, int netns_fd, struc
 	return admit_device(net, tap, &link, &vm, err);
 }
 
-int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err)
+int net_mend_tap(struct net *net, const struct net_tap *tap, struct error *err)
 {
 	struct rtnl_link link = { .name = tap->name };
 	struct guard_vm vm;
@@ -296,10 +305,17 @@ int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err)
 		    guard_device(net, tap, &link, &vm, err) < 0)
 			return error_wrap(err, "tap '%s': adopt", tap->name);
 	}
-	if (connect_device(net, tap, &link, err) < 0)
+	if (open_loopback(net, tap, err) < 0 || connect_device(net, tap, &link, err) < 0)
 		return error_wrap(err, "tap '%s': adopt", tap->name);
 	keep_add(net, tap);
 	return 0;
+}
+
+int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err)
+{
+	if (nat_set(net->nat, tap, err) < 0)
+		return -1;
+	return net_mend_tap(net, tap, err);
 }
 
 int net_tap_update(struct net *net, const struct net_tap *tap, struct error *err)
@@ -309,12 +325,20 @@ int net_tap_update(struct net *net, const struct net_tap *tap, struct error *err
 
 	if (net_make_vm(tap, &vm, err) < 0)
 		return -1;
-	if (!ifindex || guard_has_vm(net->guard, ifindex, &vm))
+	if (!ifindex)
 		return 0;
-	if (guard_set_vm(net->guard, ifindex, &vm, err) < 0)
+	if (!guard_has_vm(net->guard, ifindex, &vm) &&
+	    guard_set_vm(net->guard, ifindex, &vm, err) < 0)
 		return -1;
 	keep_add(net, tap);
-	return 0;
+	if (nat_set(net->nat, tap, err) < 0)
+		return -1;
+	return open_loopback(net, tap, err);
+}
+
+int net_commit(struct net *net, struct error *err)
+{
+	return nat_commit(net->nat, err);
 }
 
 int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct error *err)
@@ -323,6 +347,12 @@ int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct err
 
 	if (!is_our_name(name))
 		return error_set(err, "tap '%s': not a name of ours", name);
+	/* Down first, so that it is never up without its policy; and its ports are given back while
+	 * its routes are there, for their frames would leave by the host's default route. */
+	if (nat_forget(net->nat, slot) &&
+	    ((link.ifindex && rtnl_link_raise(net->rtnl, &link, false, err) < 0) ||
+	     nat_commit(net->nat, err) < 0))
+		return -1;
 	if (link.ifindex && rtnl_link_delete(net->rtnl, &link, err) < 0)
 		return -1;
 	keep_drop(net, slot);
@@ -353,5 +383,26 @@ int net_sweep(struct net *net, const struct strv *keep, struct error *err)
 		    rtnl_link_delete(net->rtnl, &link, err) < 0)
 			return -1;
 	}
-	return guard_sweep(net->guard, err);
+	if (guard_sweep(net->guard, err) < 0)
+		return -1;
+	return nat_commit(net->nat, err);
+}
+
+int net_policy_read(struct net *net, uint32_t slot, struct net_policy *ret, struct error *err)
+{
+	struct net_policy policy = { 0 };
+
+	if (nat_list(net->nat, slot, RULES_EGRESS, &policy.egress, err) < 0 ||
+	    nat_list(net->nat, slot, RULES_INGRESS, &policy.ingress, err) < 0) {
+		net_policy_reset(&policy);
+		return -1;
+	}
+	*ret = policy;
+	return 0;
+}
+
+void net_policy_reset(struct net_policy *policy)
+{
+	strv_reset(&policy->egress);
+	strv_reset(&policy->ingress);
 }

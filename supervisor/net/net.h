@@ -31,6 +31,8 @@ struct net_tap {
 	struct address_list addresses;
 	uint64_t rate_bits;    /* a second, each way; 0 = no limit */
 	uint32_t rate_packets; /* likewise */
+	/* Those of spec.h, borrowed; NULL: none. */
+	const struct strv *egress, *ingress, *ports;
 };
 
 #define NET_TAP_PREFIX "stk"
@@ -43,7 +45,7 @@ enum { NET_SLOTS_MAX = 4096 }; /* slots are below this: so many VMs the guard co
 #define NET_GATEWAY_MAC "\x02\x53\x74\x6b\x00\xfe"
 
 /* Loads the guard's program and maps, or re-opens what an earlier daemon pinned in
- * settings->bpf_dir, and installs the host's rules. */
+ * settings->bpf_dir. The host's rules are left as they are until net_sweep. */
 int net_open(const struct settings *settings, struct net **ret, struct error *err);
 
 /* Forgets; everything in the kernel stays and goes on guarding. NULL is fine; returns NULL. */
@@ -68,13 +70,19 @@ int net_tap_take(struct net *net, const struct net_tap *tap, int netns_fd, struc
  * what is missing (link down first, so that nothing passes unguarded). */
 int net_tap_adopt(struct net *net, const struct net_tap *tap, struct error *err);
 
-/* New rates; a frame meets the old ones or the new. Missing is fine: they come with the tap. */
+/* New rates at once, new policy and ports with the next net_commit. A frame meets the old ones or
+ * the new. Missing is fine: they come with the tap. */
 int net_tap_update(struct net *net, const struct net_tap *tap, struct error *err);
+
+/* Brings policies and published ports into force, those of all taps in one step. After an error
+ * the former hold, and the next net_commit tries again. */
+int net_commit(struct net *net, struct error *err);
 
 /* Missing is fine. */
 int net_tap_destroy(struct net *net, const char *name, uint32_t slot, struct error *err);
 
-/* Destroys taps of ours whose name is not in `keep`. */
+/* Destroys taps of ours whose name is not in `keep`, which have been adopted; then the host's rules
+ * are those of the taps that are left. */
 int net_sweep(struct net *net, const struct strv *keep, struct error *err);
 
 /* --- seeing it ------------------------------------------------------------------------------- */
@@ -158,5 +166,13 @@ struct net_view {
 
 /* A slot without a tap is an error. */
 int net_view_read(struct net *net, uint32_t slot, struct net_view *ret, struct error *err);
+
+/* The VM's policy as the kernel has it: the rules of nft(8), with what they dropped. */
+struct net_policy {
+	struct strv egress, ingress; /* empty: nothing is forbidden */
+};
+
+int net_policy_read(struct net *net, uint32_t slot, struct net_policy *ret, struct error *err);
+void net_policy_reset(struct net_policy *policy);
 
 #endif

@@ -7,6 +7,7 @@
 #include <net/if.h>
 
 #include "net/guard.h"
+#include "net/nat.h"
 #include "net/net.h"
 #include "net/pool.h"
 #include "net/rtnl.h"
@@ -30,6 +31,7 @@ struct kept {
 struct net {
 	struct rtnl *rtnl;		  /* owned */
 	struct guard *guard;		  /* owned */
+	struct nat *nat;		  /* owned */
 	struct kept *kept[NET_SLOTS_MAX]; /* owned; by slot; NULL: none */
 	struct watch *ticker, *listener;  /* owned; NULL: nobody watches */
 	net_event_fn *told;
@@ -51,5 +53,8 @@ void keep_close(struct net *net);
 
 /* The guard's value for the tap. */
 int net_make_vm(const struct net_tap *tap, struct guard_vm *ret, struct error *err);
+
+/* What net_tap_adopt does, but that policy and ports stay what they are. */
+int net_mend_tap(struct net *net, const struct net_tap *tap, struct error *err);
 
 #endif
