@@ -65,7 +65,7 @@ static json_t *describe_counters(const struct net_counters *counters)
 	return list;
 }
 
-static json_t *describe_policy(const struct net_view *view)
+static json_t *describe_policy(const struct net_view *view, const struct net_policy *rules)
 {
 	json_t *object = json_object(), *addresses = json_array();
 	char text[ADDRESS_TEXT_MAX], mac[18];
@@ -81,6 +81,9 @@ static json_t *describe_policy(const struct net_view *view)
 	set_number(object, "mtu", view->mtu);
 	set_number(object, "rate_bits", view->rate_bits);
 	set_number(object, "rate_packets", view->rate_packets);
+	set(object, "egress", json_from_strv(&rules->egress));
+	set(object, "ingress", json_from_strv(&rules->ingress));
+	set(object, "ports", json_from_strv(&rules->ports));
 	return object;
 }
 
@@ -101,10 +104,12 @@ static json_t *describe_events(const struct net_view *view)
 int guard_start(struct client *client, struct error *err)
 {
 	const char *name = client->job.request.name;
+	struct net_policy rules = { 0 };
 	struct net_view view = { 0 };
 	json_t *object;
 
-	if (roster_guard(client->control->roster, name, &view, err) < 0)
+	if (roster_guard(client->control->roster, name, &view, err) < 0 ||
+	    roster_policy(client->control->roster, name, &rules, err) < 0)
 		return -1;
 	object = json_object();
 	set(object, "name", json_string(name));
@@ -114,9 +119,10 @@ int guard_start(struct client *client, struct error *err)
 	set_number(object, "delivered_bytes", view.counters.delivered_bytes);
 	set_number(object, "shielded", view.counters.shielded);
 	set(object, "shield", json_boolean(view.has_shield));
-	set(object, "policy", describe_policy(&view));
+	set(object, "policy", describe_policy(&view, &rules));
 	set(object, "counters", describe_counters(&view.counters));
 	set(object, "events", describe_events(&view));
+	net_policy_reset(&rules);
 	client_send(client, "guard", object);
 	return 0;
 }

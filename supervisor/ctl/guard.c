@@ -46,6 +46,21 @@ static void print_rate(uint64_t bits, uint64_t packets)
 		fputs(", no limits", stdout);
 }
 
+/* A line for each, under a heading; `none` when there are none. */
+static void print_rules(const char *heading, const json_t *rules, const char *none)
+{
+	const json_t *rule;
+	size_t i;
+
+	printf("%s:%s%s\n", heading, json_array_size(rules) ? "" : " ",
+	       json_array_size(rules) ? "" : none);
+	json_array_foreach (rules, i, rule) {
+		fputs("  ", stdout);
+		print_text(stdout, json_string_value(rule) ? json_string_value(rule) : "?");
+		putchar('\n');
+	}
+}
+
 static void print_policy(const json_t *policy)
 {
 	const json_t *address;
@@ -60,6 +75,10 @@ static void print_policy(const json_t *policy)
 	printf("\nmay send: MTU %llu", (unsigned long long)json_u64_or(policy, "mtu", 0));
 	print_rate(json_u64_or(policy, "rate_bits", 0), json_u64_or(policy, "rate_packets", 0));
 	putchar('\n');
+	print_rules("egress, as loaded", json_object_get(policy, "egress"), "all but the host");
+	print_rules("ingress, as loaded", json_object_get(policy, "ingress"),
+		    "peers and published ports");
+	print_rules("published", json_object_get(policy, "ports"), "nothing");
 }
 
 static void print_events(const json_t *events)

@@ -32,6 +32,7 @@ struct nat_vm {
 	char tap[16];
 	struct rules_text sides[RULES_SIDES];
 	struct ports ports;
+	struct strv published; /* the same, as the spec has it */
 };
 
 struct nat {
@@ -58,8 +59,10 @@ struct nat *nat_free(struct nat *nat)
 			free(vm->sides[side].wanted);
 			free(vm->sides[side].loaded);
 		}
-		if (vm)
+		if (vm) {
 			free(vm->ports.items);
+			strv_reset(&vm->published);
+		}
 		free(vm);
 	}
 	free(nat->loaded_ports.items);
@@ -181,6 +184,9 @@ int nat_set(struct nat *nat, const struct net_tap *tap, struct error *err)
 		set_side(nat, &vm->sides[side],
 			 texts[side]->length ? strbuf_take(texts[side]) : NULL);
 	set_ports(nat, vm, ports);
+	strv_reset(&vm->published);
+	if (tap->ports)
+		strv_copy(&vm->published, tap->ports);
 	return 0;
 }
 
@@ -195,6 +201,7 @@ bool nat_forget(struct nat *nat, uint32_t slot)
 	for (enum rules_side side = 0; side < RULES_SIDES; side++)
 		set_side(nat, &vm->sides[side], NULL);
 	set_ports(nat, vm, (struct ports){ 0 });
+	strv_reset(&vm->published);
 	return true;
 }
 
@@ -363,6 +370,12 @@ int nat_list(const struct nat *nat, uint32_t slot, enum rules_side side, struct 
 			strv_add(ret, line + 2);
 	free(copy);
 	return 0;
+}
+
+void nat_list_ports(const struct nat *nat, uint32_t slot, struct strv *ret)
+{
+	if (nat_has_ports(nat, slot))
+		strv_copy(ret, &nat->vms[slot]->published);
 }
 
 int nat_remove(struct error *err)

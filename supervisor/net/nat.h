@@ -37,6 +37,9 @@ int nat_commit(struct nat *nat, struct error *err);
 int nat_list(const struct nat *nat, uint32_t slot, enum rules_side side, struct strv *ret,
 	     struct error *err);
 
+/* As model/policy.h writes them. */
+void nat_list_ports(const struct nat *nat, uint32_t slot, struct strv *ret);
+
 int nat_remove(struct error *err); /* missing is fine */
 
 #endif

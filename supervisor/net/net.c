@@ -185,9 +185,9 @@ static int admit_device(struct net *net, const struct net_tap *tap, const struct
 			const struct guard_vm *vm, struct error *err)
 {
 	if (guard_device(net, tap, link, vm, err) < 0 ||
-	    guard_counts_clear(net->guard, tap->slot, err) < 0 ||
-	    nat_set(net->nat, tap, err) < 0 || nat_commit(net->nat, err) < 0 ||
-	    open_loopback(net, tap, err) < 0 || connect_device(net, tap, link, err) < 0) {
+	    guard_counts_clear(net->guard, tap->slot, err) < 0 || nat_set(net->nat, tap, err) < 0 ||
+	    nat_commit(net->nat, err) < 0 || open_loopback(net, tap, err) < 0 ||
+	    connect_device(net, tap, link, err) < 0) {
 		net_tap_destroy(net, tap->name, tap->slot, NULL);
 		return error_wrap(err, "tap '%s'", tap->name);
 	}
@@ -397,6 +397,7 @@ int net_policy_read(struct net *net, uint32_t slot, struct net_policy *ret, stru
 		net_policy_reset(&policy);
 		return -1;
 	}
+	nat_list_ports(net->nat, slot, &policy.ports);
 	*ret = policy;
 	return 0;
 }
@@ -405,4 +406,5 @@ void net_policy_reset(struct net_policy *policy)
 {
 	strv_reset(&policy->egress);
 	strv_reset(&policy->ingress);
+	strv_reset(&policy->ports);
 }

@@ -170,6 +170,7 @@ int net_view_read(struct net *net, uint32_t slot, struct net_view *ret, struct e
 /* The VM's policy as the kernel has it: the rules of nft(8), with what they dropped. */
 struct net_policy {
 	struct strv egress, ingress; /* empty: nothing is forbidden */
+	struct strv ports;	     /* published: model/policy.h */
 };
 
 int net_policy_read(struct net *net, uint32_t slot, struct net_policy *ret, struct error *err);

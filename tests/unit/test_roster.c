@@ -197,6 +197,21 @@ int net_sweep(struct net *net, const struct strv *keep, struct error *err)
 	return 0;
 }
 
+int net_commit(struct net *net, struct error *err)
+{
+	(void)net;
+	(void)err;
+	return 0;
+}
+
+int net_policy_read(struct net *net, uint32_t slot, struct net_policy *ret, struct error *err)
+{
+	(void)net;
+	(void)slot;
+	(void)ret;
+	return error_set(err, "no policy here");
+}
+
 static net_event_fn *net_told;
 static void *net_told_data;
 
