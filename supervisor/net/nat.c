@@ -3,6 +3,10 @@
  * net.c says what is to hold for each tap; here it becomes the difference to what the kernel holds,
  * one transaction of nft(8). What was committed is remembered, so that a change of one VM among
  * many costs no more than its own rules.
+ *
+ * Each transaction keeps the chains that it can keep. A frame holds to the generation of rules in
+ * which it began a chain, and a chain that was added in another one is empty for it: to delete the
+ * table and to add it again would, for a moment, let frames pass unjudged.
  */
 #include "net/nat.h"
 
@@ -33,6 +37,7 @@ struct nat_vm {
 	struct rules_text sides[RULES_SIDES];
 	struct ports ports;
 	struct strv published; /* the same, as the spec has it */
+	bool has_hairpin;      /* loaded */
 };
 
 struct nat {
@@ -212,10 +217,18 @@ bool nat_has_ports(const struct nat *nat, uint32_t slot)
 
 /* --- the difference --------------------------------------------------------------------------- */
 
-static void print_side(const struct nat_vm *vm, enum rules_side side, uint32_t slot, bool is_whole,
-		       struct strbuf *out)
+/* How the kernel's table is brought to what is wanted. */
+enum change {
+	CHANGE_DIFFERENCE, /* it holds what is remembered */
+	CHANGE_REFILL,	   /* it may hold anything of ours: emptied and filled */
+	CHANGE_REPLACE,	   /* it cannot be filled: not of this version */
+	CHANGES,
+};
+
+static void print_side(const struct nat_vm *vm, enum rules_side side, uint32_t slot,
+		       enum change change, struct strbuf *out)
 {
-	const char *loaded = is_whole ? NULL : vm->sides[side].loaded;
+	const char *loaded = change == CHANGE_DIFFERENCE ? vm->sides[side].loaded : NULL;
 	const char *wanted = vm->sides[side].wanted, *map = rules_side_names[side];
 	char chain[RULES_NAME_MAX];
 
@@ -233,6 +246,53 @@ static void print_side(const struct nat_vm *vm, enum rules_side side, uint32_t s
 	if (!loaded)
 		strbuf_printf(out, "add element inet stoker %s { \"%s\" : jump %s }\n", map,
 			      vm->tap, chain);
+}
+
+static void print_hairpin(const struct nat_vm *vm, enum change change, struct strbuf *out)
+{
+	bool is_loaded = change == CHANGE_DIFFERENCE && vm->has_hairpin;
+	bool is_wanted = vm->ports.count > 0;
+
+	if (is_loaded != is_wanted)
+		strbuf_printf(out, "%s element inet stoker hairpin { \"%s\" . \"%s\" }\n",
+			      is_wanted ? "add" : "delete", vm->tap, vm->tap);
+}
+
+/* Whether the chain of the table, by its name, is that of a VM which has none now. */
+static bool is_stale(const struct nat *nat, const char *name)
+{
+	for (enum rules_side side = 0; side < RULES_SIDES; side++) {
+		size_t length = strlen(rules_side_names[side]);
+		unsigned long slot;
+
+		if (strncmp(name, rules_side_names[side], length) != 0 || name[length] != '_')
+			continue;
+		slot = strtoul(name + length + 1, NULL, 10);
+		return slot >= NET_SLOTS_MAX || !nat->vms[slot] ||
+		       !nat->vms[slot]->sides[side].wanted;
+	}
+	return false;
+}
+
+static void print_stale(const struct nat *nat, struct strbuf *out)
+{
+	_cleanup_strbuf_ struct strbuf chains = { 0 };
+	char *line, *left = NULL, *text, name[RULES_NAME_MAX];
+	bool is_ours = false;
+	struct error err;
+
+	/* Without the list, what is stale stays, and nothing leads to it. */
+	if (nft_list_chains(&chains, &err) < 0 || !chains.length)
+		return;
+	text = strbuf_take(&chains);
+	for (line = strtok_r(text, "\n", &left); line; line = strtok_r(NULL, "\n", &left)) {
+		if (strncmp(line, "table ", 6) == 0)
+			is_ours = strcmp(line, "table inet stoker {") == 0;
+		else if (is_ours && sscanf(line, "\tchain %31s {", name) == 1 &&
+			 is_stale(nat, name))
+			strbuf_printf(out, "delete chain inet stoker %s\n", name);
+	}
+	free(text);
 }
 
 static int compare_placed(const void *a, const void *b)
@@ -289,30 +349,49 @@ static void print_ports(const struct ports *from, const struct ports *to, struct
 	}
 }
 
-static void print_change(const struct nat *nat, bool is_whole, const struct ports *ports,
+static void print_change(const struct nat *nat, enum change change, const struct ports *ports,
 			 struct strbuf *out)
 {
 	static const struct ports none;
 
-	if (is_whole)
+	if (change == CHANGE_REFILL)
+		strbuf_puts(out, RULES_EMPTY_CHAINS);
+	else if (change == CHANGE_REPLACE)
+		strbuf_puts(out, RULES_REMOVE);
+	if (change != CHANGE_DIFFERENCE)
 		strbuf_puts(out, rules_base);
-	for (uint32_t slot = 0; slot < NET_SLOTS_MAX; slot++)
-		for (enum rules_side side = 0; nat->vms[slot] && side < RULES_SIDES; side++)
-			print_side(nat->vms[slot], side, slot, is_whole, out);
-	print_ports(is_whole ? &none : &nat->loaded_ports, ports, out);
+	if (change == CHANGE_REFILL) {
+		strbuf_puts(out, RULES_EMPTY_MAPS);
+		print_stale(nat, out);
+	}
+	for (uint32_t slot = 0; slot < NET_SLOTS_MAX; slot++) {
+		if (!nat->vms[slot])
+			continue;
+		for (enum rules_side side = 0; side < RULES_SIDES; side++)
+			print_side(nat->vms[slot], side, slot, change, out);
+		print_hairpin(nat->vms[slot], change, out);
+	}
+	print_ports(change == CHANGE_DIFFERENCE ? &nat->loaded_ports : &none, ports, out);
+}
+
+static void remember_vm(struct nat_vm *vm)
+{
+	for (enum rules_side side = 0; side < RULES_SIDES; side++) {
+		struct rules_text *text = &vm->sides[side];
+
+		if (is_same_text(text->loaded, text->wanted))
+			continue;
+		free(text->loaded);
+		text->loaded = xstrdup(text->wanted);
+	}
+	vm->has_hairpin = vm->ports.count > 0;
 }
 
 static void remember(struct nat *nat, struct ports *ports)
 {
 	for (uint32_t slot = 0; slot < NET_SLOTS_MAX; slot++)
-		for (enum rules_side side = 0; nat->vms[slot] && side < RULES_SIDES; side++) {
-			struct rules_text *text = &nat->vms[slot]->sides[side];
-
-			if (is_same_text(text->loaded, text->wanted))
-				continue;
-			free(text->loaded);
-			text->loaded = xstrdup(text->wanted);
-		}
+		if (nat->vms[slot])
+			remember_vm(nat->vms[slot]);
 	free(nat->loaded_ports.items);
 	nat->loaded_ports = *ports;
 	*ports = (struct ports){ 0 };
@@ -320,12 +399,12 @@ static void remember(struct nat *nat, struct ports *ports)
 	nat->has_changes = false;
 }
 
-static int commit(struct nat *nat, bool is_whole, struct ports *ports, struct error *err)
+static int commit(struct nat *nat, enum change change, struct ports *ports, struct error *err)
 {
-	_cleanup_strbuf_ struct strbuf change = { 0 };
+	_cleanup_strbuf_ struct strbuf text = { 0 };
 
-	print_change(nat, is_whole, ports, &change);
-	if (change.length && nft_apply(strbuf_text(&change), err) < 0)
+	print_change(nat, change, ports, &text);
+	if (text.length && nft_apply(strbuf_text(&text), err) < 0)
 		return -1;
 	remember(nat, ports);
 	return 0;
@@ -339,15 +418,24 @@ int nat_commit(struct nat *nat, struct error *err)
 	if (nat->is_loaded && !nat->has_changes)
 		return 0;
 	ports = gather_ports(nat);
-	if (nat->is_loaded)
-		result = commit(nat, false, &ports, err);
 	/* A difference that does not fit: somebody has been at the table. */
-	if (result < 0)
-		result = commit(nat, true, &ports, err);
+	for (enum change change = nat->is_loaded ? CHANGE_DIFFERENCE : CHANGE_REFILL;
+	     change < CHANGES && result < 0; change++)
+		result = commit(nat, change, &ports, err);
 	if (result < 0)
 		nat->is_loaded = false;
 	free(ports.items);
 	return result;
+}
+
+void nat_verify(struct nat *nat)
+{
+	_cleanup_strbuf_ struct strbuf text = { 0 };
+	struct error err;
+
+	if (nat->is_loaded && (nft_list_chain("forward", &text, &err) < 0 ||
+			       !strstr(strbuf_text(&text), "vmap @ingress")))
+		nat->is_loaded = false;
 }
 
 /* --- looking at it ---------------------------------------------------------------------------- */

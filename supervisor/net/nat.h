@@ -27,10 +27,13 @@ bool nat_forget(struct nat *nat, uint32_t slot);
 
 bool nat_has_ports(const struct nat *nat, uint32_t slot);
 
-/* Brings the kernel's table to what is set, in one transaction: the first commit replaces the whole
- * table, later ones only what has changed. After an error the former rules hold, and the next
- * commit tries again. */
+/* Brings the kernel's table to what is set, in one transaction: the first commit fills the whole
+ * table anew, later ones only what has changed. A frame meets the former rules or the new. After an
+ * error the former hold, and the next commit tries again. */
 int nat_commit(struct nat *nat, struct error *err);
+
+/* Looks whether the table is still there; if not, the next commit fills it anew. */
+void nat_verify(struct nat *nat);
 
 /* The rules of one side of a VM, a line each, as the kernel has them; nothing where there are none.
  */

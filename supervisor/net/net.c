@@ -338,6 +338,7 @@ int net_tap_update(struct net *net, const struct net_tap *tap, struct error *err
 
 int net_commit(struct net *net, struct error *err)
 {
+	nat_verify(net->nat);
 	return nat_commit(net->nat, err);
 }
 

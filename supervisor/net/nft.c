@@ -14,7 +14,7 @@
 
 enum {
 	NFT_OUTPUT_MAX = 600,
-	NFT_LIST_MAX = 256 << 10, /* of a chain of as many rules as there may be */
+	NFT_LIST_MAX = 1 << 20, /* of as many rules, or chains, as there may be */
 	NFT_TIMEOUT_MS = 20000,
 };
 
@@ -83,24 +83,43 @@ int nft_apply(const char *rules, struct error *err)
 	return 0;
 }
 
-int nft_list_chain(const char *chain, struct strbuf *ret, struct error *err)
+static int list(char *const argv[], struct strbuf *ret, int *ret_status, struct error *err)
 {
-	const char *path = find_nft();
-	char *argv[] = { (char *)path, "list", "chain", "inet", "stoker", (char *)chain, NULL };
 	struct program nft = { .argv = argv,
 			       .input_fd = -1,
 			       .output_max = NFT_LIST_MAX,
 			       .timeout_ms = NFT_TIMEOUT_MS };
+
+	if (!argv[0])
+		return error_set(err, "nft: not found (apt-get install nftables)");
+	return program_run(&nft, ret, ret_status, err);
+}
+
+int nft_list_chain(const char *chain, struct strbuf *ret, struct error *err)
+{
+	char *argv[] = {
+		(char *)find_nft(), "list", "chain", "inet", "stoker", (char *)chain, NULL
+	};
 	int status;
 
-	if (!path)
-		return error_set(err, "nft: not found (apt-get install nftables)");
-	if (program_run(&nft, ret, &status, err) < 0)
+	if (list(argv, ret, &status, err) < 0)
 		return -1;
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		return error_set(err,
 				 "nftables: table 'inet stoker' has no chain '%s' (was the ruleset "
 				 "flushed? stokerctl reload)",
 				 chain);
+	return 0;
+}
+
+int nft_list_chains(struct strbuf *ret, struct error *err)
+{
+	char *argv[] = { (char *)find_nft(), "list", "chains", "inet", NULL };
+	int status;
+
+	if (list(argv, ret, &status, err) < 0)
+		return -1;
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return error_set(err, "nftables: the chains cannot be listed");
 	return 0;
 }

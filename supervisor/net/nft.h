@@ -12,4 +12,7 @@ int nft_apply(const char *rules, struct error *err);
 /* What `nft list chain inet stoker CHAIN` prints. */
 int nft_list_chain(const char *chain, struct strbuf *ret, struct error *err);
 
+/* What `nft list chains inet` prints: of each table of that family. */
+int nft_list_chains(struct strbuf *ret, struct error *err);
+
 #endif

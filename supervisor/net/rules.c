@@ -18,19 +18,24 @@
 
 #define TAPS "\"" NET_TAP_PREFIX "*\""
 
-/*
- * input      A VM gets no service of the host, but answers to what the host asked it. The guard
- *            answers and absorbs ARP, neighbour discovery and MLD: no rule is needed for them.
- * forward    What opens a connection is judged frame by frame by the policy of the VM that it comes
- *            from and of the VM that it goes to, so that a change reaches connections that are
- * open; what answers passes. Between two taps the guard has judged tenants already. To the world
- * all that is left may go, but clouds' metadata services, beside 169.254.0.0/16, which the guard
- * drops; from it only what a published port has led here. A frame that belongs to no connection
- * would leave with the VM's own address. published  By the host's address, then by any. raw What
- * the loopback routes of taps let in (see net.c), no guest may send. Frames that concern no tap
- * pass untouched.
- */
-const char rules_base[] = RULES_REMOVE
+/* Of the chains below; frames that concern no tap pass all of them untouched.
+ *
+ * input: a VM gets no service of the host, but answers to what the host asked it. The guard answers
+ * and absorbs ARP, neighbour discovery and MLD: no rule is needed for them.
+ *
+ * forward: what opens a connection is judged frame by frame by the policy of the VM that it comes
+ * from and of the VM that it goes to, so that a change reaches connections that are open; what
+ * answers passes. Between two taps the guard has judged tenants already. To the world all that is
+ * left may go, but clouds' metadata services, beside 169.254.0.0/16, which the guard drops; from it
+ * only what a published port has led here. A frame that belongs to no connection would leave with
+ * the VM's own address.
+ *
+ * published: by the host's address, then by any.
+ *
+ * raw: what the loopback routes of taps let in (see net.c), no guest may send.
+ *
+ * postrouting: a VM that calls its own published port would hear itself answer. */
+const char rules_base[] =
 	"table inet stoker {\n"
 	"	map egress { type ifname : verdict; }\n"
 	"	map ingress { type ifname : verdict; }\n"
@@ -40,6 +45,7 @@ const char rules_base[] = RULES_REMOVE
 	"}\n"
 	"	map any4 { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
 	"	map any6 { type inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+	"	set hairpin { type ifname . ifname; }\n"
 	"	chain input {\n"
 	"		type filter hook input priority filter; policy accept;\n"
 	"		iifname != " TAPS " accept\n"
@@ -88,6 +94,7 @@ const char rules_base[] = RULES_REMOVE
 	"	chain postrouting {\n"
 	"		type nat hook postrouting priority srcnat; policy accept;\n"
 	"		iifname " TAPS " oifname != " TAPS " masquerade\n"
+	"		iifname . oifname @hairpin masquerade\n"
 	"		oifname " TAPS " ip saddr 127.0.0.0/8 masquerade\n"
 	"		oifname " TAPS " ip6 saddr ::1 masquerade\n"
 	"	}\n"

@@ -13,6 +13,21 @@
 	"add table inet stoker\n" \
 	"delete table inet stoker\n"
 
+/* Empties a table that is there already, chains and all, so that rules_base can fill it: a frame on
+ * its way through a chain that were replaced by one of the same name would find neither. After
+ * rules_base come RULES_EMPTY_MAPS, and the elements anew. */
+#define RULES_EMPTY_CHAINS        \
+	"add table inet stoker\n" \
+	"flush table inet stoker\n"
+#define RULES_EMPTY_MAPS                  \
+	"flush map inet stoker egress\n"  \
+	"flush map inet stoker ingress\n" \
+	"flush map inet stoker host4\n"   \
+	"flush map inet stoker host6\n"   \
+	"flush map inet stoker any4\n"    \
+	"flush map inet stoker any6\n"    \
+	"flush set inet stoker hairpin\n"
+
 /* The table without any VM: what each frame passes. */
 extern const char rules_base[];
 

@@ -27,48 +27,11 @@
 #include "loop/loop.h"
 #include "net/net.h"
 #include "net/pool.h"
+#include "tests/system/driver.h"
 
 unsigned if_nametoindex(const char *name);
 
 enum { FRAME_MAX = 4096, FENCE_PORT = 7000, WAIT_MS = 20000, SECOND_NS = 1000000000 };
-
-/* --- TAP ----------------------------------------------------------------------------------------
- */
-
-static int test_count, failure_count;
-
-__attribute__((format(printf, 2, 3))) static void ok(bool is_true, const char *format, ...)
-{
-	char name[256];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(name, sizeof(name), format, arguments);
-	va_end(arguments);
-	printf("%sok %d - %s\n", is_true ? "" : "not ", ++test_count, name);
-	fflush(stdout);
-	failure_count += !is_true;
-}
-
-static void bail_out(const char *what, const char *why)
-{
-	printf("Bail out! %s: %s\n", what, why);
-	exit(1);
-}
-
-/* For the set-up: nothing that follows would mean anything. */
-#define must(call)                                 \
-	do {                                       \
-		struct error err = { 0 };          \
-		if ((call) < 0)                    \
-			bail_out(#call, err.text); \
-	} while (0)
-
-#define must_errno(call)                                  \
-	do {                                              \
-		if ((call) < 0)                           \
-			bail_out(#call, strerror(errno)); \
-	} while (0)
 
 /* --- the host -----------------------------------------------------------------------------------
  */
@@ -93,12 +56,6 @@ static char bpf_root[] = "/tmp/stoker-net.XXXXXX";
 static char bpf_dir[64];
 static struct settings settings = { .bpf_dir = bpf_dir, .flood_shield = true };
 static int fence = -1; /* a UDP socket of the host's */
-
-static void command(const char *line)
-{
-	if (system(line) != 0)
-		bail_out(line, "failed");
-}
 
 static void set_up(void)
 {
