@@ -46,6 +46,7 @@ static void parse_policy(struct report *report, const struct node *node, struct 
 	policy_reset(policy);
 	policy->is_ingress = is_ingress;
 	policy->is_written = true;
+	policy->is_deny = true; /* until it says otherwise: no second complaint about `allow` */
 	policy->mark = node->mark;
 	schema_apply(&schema_policy, report, node, node->mark, policy);
 	if (!policy->is_deny && policy->allow_mark.source)
@@ -72,7 +73,6 @@ FIELD_PARSER(policy_parse_default)
 	const char *text = field_text(report, key->name, node), *nearest;
 	struct policy *policy = field;
 
-	policy->is_deny = true; /* until it says otherwise: no second complaint about `allow` */
 	if (!text)
 		return;
 	policy->is_deny = strcmp(text, "allow") != 0;

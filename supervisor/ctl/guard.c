@@ -75,9 +75,9 @@ static void print_policy(const json_t *policy)
 	printf("\nmay send: MTU %llu", (unsigned long long)json_u64_or(policy, "mtu", 0));
 	print_rate(json_u64_or(policy, "rate_bits", 0), json_u64_or(policy, "rate_packets", 0));
 	putchar('\n');
-	print_rules("egress, as loaded", json_object_get(policy, "egress"), "all but the host");
+	print_rules("egress, as loaded", json_object_get(policy, "egress"), "peers and the world");
 	print_rules("ingress, as loaded", json_object_get(policy, "ingress"),
-		    "peers and published ports");
+		    "peers, and the world by published ports");
 	print_rules("published", json_object_get(policy, "ports"), "nothing");
 }
 

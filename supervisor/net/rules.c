@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Policies and published ports as nft(8) reads them; called by nat.c. However many VMs there are, a
- * frame looks its tap up in two maps and runs the chains of the two VMs that it concerns. A chain
- * is replaced as a whole, and a frame keeps to the generation of the rules that it met first, so
- * that it is judged by a policy before a change or after it. That is why a policy has no named set
- * of its own: elements change under a frame that is on its way.
+ * frame looks its tap up in two maps and runs the chains of the two VMs that it concerns.
+ *
+ * A chain is replaced as a whole, and a frame keeps to the generation of the chain's rules that it
+ * began with, so that it is judged by a policy before a change or after it. That does not hold for
+ * elements: those of a set, anonymous ones included, change under a frame that is on its way. So no
+ * policy has a set: a rule names one network and one range of ports.
  */
 #include "net/rules.h"
 
@@ -66,8 +68,10 @@ const char rules_base[] =
 	"	}\n"
 	"	chain world {\n"
 	"		ct state invalid counter drop\n"
-	"		ip daddr { 100.100.100.200, 168.63.129.16 } counter drop\n"
-	"		ip6 daddr { fd00:ec2::254, fd20:ce::254 } counter drop\n"
+	"		ip daddr 100.100.100.200 counter drop\n"
+	"		ip daddr 168.63.129.16 counter drop\n"
+	"		ip6 daddr fd00:ec2::254 counter drop\n"
+	"		ip6 daddr fd20:ce::254 counter drop\n"
 	"		accept\n"
 	"	}\n"
 	"	chain published {\n"
@@ -119,8 +123,8 @@ static int compare_matches(const void *a, const void *b)
 	return (left->first > right->first) - (left->first < right->first);
 }
 
-/* The rule's ports of one protocol, sorted, and joined where they touch: nft(8) refuses a set whose
- * ranges overlap. */
+/* The rule's ports of one protocol, sorted, and joined where they touch: a rule of nftables each.
+ */
 static size_t collect(const struct policy_rule *rule, uint8_t protocol,
 		      struct port_match ret[POLICY_PORTS_MAX])
 {
@@ -154,26 +158,18 @@ static void print_start(const char *chain, enum rules_side side, const struct po
 			      prefix_format(&rule->peer, text));
 }
 
-static void print_ports(uint8_t protocol, uint8_t family, const struct port_match *matches,
-			size_t count, struct strbuf *out)
+static void print_ports(const struct port_match *match, uint8_t family, struct strbuf *out)
 {
-	const char *name = protocol == IPPROTO_TCP ? "tcp" : "udp";
+	const char *name = match->protocol == IPPROTO_TCP ? "tcp" : "udp";
 
-	if (protocol == IPPROTO_ICMP) {
+	if (match->protocol == IPPROTO_ICMP)
 		strbuf_printf(out, "meta l4proto %s ", family == 4 ? "icmp" : "ipv6-icmp");
-		return;
-	}
-	if (matches[0].first <= 1 && matches[0].last == UINT16_MAX) {
+	else if (match->first <= 1 && match->last == UINT16_MAX)
 		strbuf_printf(out, "meta l4proto %s ", name);
-		return;
-	}
-	strbuf_printf(out, "%s dport { ", name);
-	for (size_t i = 0; i < count; i++) {
-		strbuf_printf(out, "%s%u", i ? ", " : "", matches[i].first);
-		if (matches[i].last != matches[i].first)
-			strbuf_printf(out, "-%u", matches[i].last);
-	}
-	strbuf_puts(out, " } ");
+	else if (match->first == match->last)
+		strbuf_printf(out, "%s dport %u ", name, match->first);
+	else
+		strbuf_printf(out, "%s dport %u-%u ", name, match->first, match->last);
 }
 
 static void print_rule(const char *chain, enum rules_side side, const struct policy_rule *rule,
@@ -190,11 +186,11 @@ static void print_rule(const char *chain, enum rules_side side, const struct pol
 		struct port_match matches[POLICY_PORTS_MAX];
 		size_t count = collect(rule, protocols[i], matches);
 
-		if (count == 0)
-			continue;
-		print_start(chain, side, rule, out);
-		print_ports(protocols[i], rule->peer.address.family, matches, count, out);
-		strbuf_printf(out, "%s\n", verdict);
+		for (size_t j = 0; j < count; j++) {
+			print_start(chain, side, rule, out);
+			print_ports(&matches[j], rule->peer.address.family, out);
+			strbuf_printf(out, "%s\n", verdict);
+		}
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/strv.h"
 
 struct roster {
 	struct instance_status instances[2000];
@@ -99,6 +100,17 @@ int roster_guard(const struct roster *roster, const char *name, struct net_view 
 	};
 	address_parse("10.20.0.10", &ret->addresses.items[0]);
 	ret->addresses.count = 1;
+	return 0;
+}
+
+int roster_policy(const struct roster *roster, const char *name, struct net_policy *ret,
+		  struct error *err)
+{
+	if (fake_check(roster, name, err) < 0)
+		return -1;
+	*ret = (struct net_policy){ 0 };
+	strv_add(&ret->egress, "counter drop");
+	strv_add(&ret->ports, "8080:80/tcp");
 	return 0;
 }
 

@@ -226,7 +226,9 @@ check('logs -fn', $done, ['logs', '-fn', '0', 'acme/web'], 0, '', '',
 	'{"command":"logs","name":"acme/web","follow":true,"lines":0}');
 check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":1536,'
 	. '"delivered_bytes":20,"shielded":5,"shield":true,"policy":{"mac":"06:00:00:00:00:01","addresses":["10.0.0.2","fd00::2"],'
-	. '"tenant":7,"mtu":1500,"rate_bits":100000000,"rate_packets":500},"counters":['
+	. '"tenant":7,"mtu":1500,"rate_bits":100000000,"rate_packets":500,'
+	. '"egress":["ip daddr 10.0.0.0/8 tcp dport 443 return","counter packets 3 bytes 180 drop\\u001b"],'
+	. '"ingress":[],"ports":["8080:80/tcp"]},"counters":['
 	. '{"name":"accept","packets":41,"drop":false,"per_second":3},'
 	. '{"name":"source-mac","packets":7,"drop":true,"per_second":0},'
 	. '{"name":"vlan","packets":0,"drop":true},{"name":"gso","packets":0,"drop":true}],"events":['
@@ -236,6 +238,12 @@ check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":
 acme/web: guard (tcx), 1.5KiB accepted from the guest, 20B delivered to it
 may be: 06:00:00:00:00:01 10.0.0.2 fd00::2
 may send: MTU 1500, 100Mbit/s, 500 packets/s
+egress, as loaded:
+  ip daddr 10.0.0.0/8 tcp dport 443 return
+  counter packets 3 bytes 180 drop?
+ingress, as loaded: peers, and the world by published ports
+published:
+  8080:80/tcp
 flood shield: up, met 5 frames
 VERDICT       PACKETS  A SECOND  REASON
 pass               41         3  accept
