@@ -84,7 +84,8 @@ help:
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
 ## check-fuzz    runs each of them for FUZZ_SECONDS=60 from tests/fuzz/corpus
 ## check-guard   ten million frames through the guard and through a plain model of its rules, judged
-##               alike (root); FRAMES=10000000 SEED=
+##               alike, and two million while policies change, none of which meets a mixture (root);
+##               FRAMES=10000000 SEED=
 ## demo          a two-tenant fleet from nothing to an HTTP answer; KEEP=1 leaves it running
 ## kernel        a small guest kernel in build-kernel/ARCH; ARCH=x86_64|aarch64, default: this one's
 ## install       into $(DESTDIR)$(prefix); uninstall takes it away again; with
@@ -266,8 +267,9 @@ check-fuzz: deps
 	$(Q)tests/fuzz/run.sh build-fuzz $(FUZZ_SECONDS)
 	$(Q)$(MAKE) --no-print-directory check-guard
 
-check-guard: $(GUARD_FUZZ)
+check-guard: $(GUARD_FUZZ) $(BUILD)/tests/guard_flips
 	$(Q)FRAMES=$(or $(FRAMES),10000000) SEED=$(SEED) $(GUARD_FUZZ)
+	$(Q)$(BUILD)/tests/guard_flips
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all

@@ -3,6 +3,7 @@
  * Checks of what the network guard and the NAT of egress stand on, for host.c: BPF with
  * type information (Documentation/bpf/btf), a BPF file system for pins, nft(8), conntrack.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,6 +127,67 @@ void check_conntrack(const struct host *host, struct findings *found)
 		     "not there: a tenant with egress cannot be connected");
 }
 
+static bool is_on(const struct host *host, const char *path)
+{
+	_cleanup_strbuf_ struct strbuf value = { 0 };
+
+	return host_read(host, path, &value) == 0 && strcmp(strbuf_text(&value), "0") != 0;
+}
+
+/* An interface by which the host reaches the world: answers to VMs come in by it. */
+static bool check_uplink4(const struct host *host, const char *name, struct findings *found)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv4/conf/%s/forwarding", name);
+	_cleanup_free_ char *remedy = xasprintf("sysctl -w net.ipv4.conf.%s.forwarding=1", name);
+
+	if (!host_has(host, path) || is_on(host, path))
+		return true;
+	find(found, GRADE_WARN, remedy, "%s does not forward IPv4: the world cannot answer VMs",
+	     name);
+	return false;
+}
+
+/* Linux 6.17 has a switch for each interface, and every one for all. */
+static bool check_uplink6(const struct host *host, const char *name, struct findings *found)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/force_forwarding", name);
+	bool has_own = host_has(host, path);
+	_cleanup_free_ char *remedy =
+		has_own ? xasprintf("sysctl -w net.ipv6.conf.%s.force_forwarding=1", name)
+			: xstrdup("sysctl -w net.ipv6.conf.all.forwarding=1");
+
+	if (is_on(host, "/proc/sys/net/ipv6/conf/all/forwarding") || is_on(host, path))
+		return true;
+	find(found, GRADE_WARN, remedy, "%s does not forward IPv6: the world cannot answer VMs",
+	     name);
+	return false;
+}
+
+/* The default routes, as proc_pid_net(5) has them: of IPv4 "eth0 00000000 ..." with the mask as the
+ * eighth field; of IPv6 32 zeros and 2 for its length first, and the interface last. */
+static bool check_uplinks(const struct host *host, struct findings *found)
+{
+	_cleanup_strbuf_ struct strbuf routes4 = { 0 }, routes6 = { 0 };
+	char name[32], to[40], mask[16], *save = NULL;
+	bool is_fine = true;
+
+	host_read(host, "/proc/net/route", &routes4);
+	for (char *line = routes4.data ? strtok_r(routes4.data, "\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (sscanf(line, "%31s %39s %*s %*s %*s %*s %*s %15s", name, to, mask) == 3 &&
+		    strcmp(to, "00000000") == 0 && strcmp(mask, "00000000") == 0)
+			is_fine &= check_uplink4(host, name, found);
+	host_read(host, "/proc/net/ipv6_route", &routes6);
+	save = NULL;
+	for (char *line = routes6.data ? strtok_r(routes6.data, "\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (sscanf(line, "%39s %15s %*s %*s %*s %*s %*s %*s %*s %31s", to, mask, name) ==
+			    3 &&
+		    strspn(to, "0") == 32 && strcmp(mask, "00") == 0 && strcmp(name, "lo") != 0)
+			is_fine &= check_uplink6(host, name, found);
+	return is_fine;
+}
+
 void check_forwarding(const struct host *host, struct findings *found)
 {
 	static const char *const names[] = { "IPv4", "IPv6" };
@@ -133,6 +195,8 @@ void check_forwarding(const struct host *host, struct findings *found)
 					     "/proc/sys/net/ipv6/conf/all/forwarding" };
 	_cleanup_strbuf_ struct strbuf note = { 0 };
 
+	if (!check_uplinks(host, found))
+		return;
 	for (size_t i = 0; i < 2; i++) {
 		_cleanup_strbuf_ struct strbuf value = { 0 };
 		const char *word = "not in this kernel";

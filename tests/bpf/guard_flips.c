@@ -23,9 +23,10 @@
 enum {
 	FRAMES = 2000000,
 	FLIPS_MIN = 40,
-	REFILLS = 5,	/* one of so many changes is from nothing */
-	BATCH = 480,	/* fewer than a tap's queue holds */
-	PUBLISHED = 12, /* batches whose frames go to a published port: connections, each of them */
+	REFILLS = 5,	    /* one of so many changes is from nothing */
+	BATCH = 480,	    /* fewer than a tap's queue holds */
+	PUBLISHED = 12,	    /* batches whose frames go to a published port: connections, all */
+	PUBLISHED_MAX = 48, /* for so many there is room among the kernel's connections */
 	LENGTH4 = 42,
 	LENGTH6 = 62,
 };
@@ -257,6 +258,19 @@ static uint64_t clock_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* Frames have met both policies of a side, and both places of a port. */
+static bool has_met_both(const struct counts *counts)
+{
+	static const enum kind either[] = { EGRESS_EITHER, INGRESS_EITHER };
+
+	for (size_t i = 0; i < 2; i++)
+		if (counts->passed[either[i]] == 0 ||
+		    counts->passed[either[i]] == counts->sent[either[i]])
+			return false;
+	return (counts->to_either[0] && counts->to_either[1]) ||
+	       counts->published >= PUBLISHED_MAX * BATCH;
+}
+
 static void run(int from, int to, struct shared *shared, struct counts *counts)
 {
 	struct frame frames[2 * KINDS];
@@ -266,10 +280,12 @@ static void run(int from, int to, struct shared *shared, struct counts *counts)
 		frames[2 * kind] = make_frame(true, "10.20.0.11", 999, FIRST_PORT + kind);
 		frames[2 * kind + 1] = make_frame(false, "fd00:20::11", 999, FIRST_PORT + kind);
 	}
-	for (uint64_t i = 0; sent < FRAMES || atomic_load(&shared->flips) < FLIPS_MIN; i++) {
+	for (uint64_t i = 0;
+	     sent < FRAMES || atomic_load(&shared->flips) < FLIPS_MIN || !has_met_both(counts);
+	     i++) {
 		send_batch(from, to, frames, counts);
 		sent += BATCH;
-		if (i % every == 0 && counts->published < PUBLISHED * BATCH)
+		if (i % every == 0 && counts->published < PUBLISHED_MAX * BATCH)
 			send_published(from, to, counts);
 	}
 	printf("# %llu frames, %u changes of policy, of them %u from nothing, in %.1f s\n",

@@ -299,6 +299,32 @@ static void test_network(void **state)
 	expect_fact("forwarding", GRADE_OK, "IPv4 on, IPv6 not in this kernel,");
 }
 
+static void test_uplinks(void **state)
+{
+	(void)state;
+	put("/proc/net/route",
+	    "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+	    "eth1\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+	    "eth0\t00000000\t0102000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n");
+	put("/proc/net/ipv6_route",
+	    "20010db8000000000000000000000000 40 00000000000000000000000000000000 00 "
+	    "00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth1\n"
+	    "00000000000000000000000000000000 00 00000000000000000000000000000000 00 "
+	    "fe800000000000000000000000000001 00000400 00000001 00000000 00000003     eth0\n"
+	    "00000000000000000000000000000000 00 00000000000000000000000000000000 00 "
+	    "00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n");
+	put("/proc/sys/net/ipv4/conf/eth0/forwarding", "0\n");
+	put("/proc/sys/net/ipv4/conf/eth1/forwarding", "0\n");
+	put("/proc/sys/net/ipv6/conf/eth0/force_forwarding", "1\n");
+	expect_fact("forwarding", GRADE_WARN, "eth0 does not forward IPv4:");
+	put("/proc/sys/net/ipv4/conf/eth0/forwarding", "1\n");
+	expect_fact("forwarding", GRADE_OK, "IPv4 on, IPv6 off,");
+	put("/proc/sys/net/ipv6/conf/eth0/force_forwarding", "0\n");
+	expect_fact("forwarding", GRADE_WARN, "eth0 does not forward IPv6:");
+	put("/proc/sys/net/ipv6/conf/all/forwarding", "1\n");
+	expect_fact("forwarding", GRADE_OK, "IPv4 on, IPv6 on,");
+}
+
 static void test_guest_kernel(void **state)
 {
 	(void)state;
@@ -477,6 +503,7 @@ int main(void)
 		TEST(test_vulnerabilities),
 		TEST(test_kernel),
 		TEST(test_network),
+		TEST(test_uplinks),
 		TEST(test_guest_kernel),
 		TEST(test_qemu),
 		TEST(test_firecracker),
