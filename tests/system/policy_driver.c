@@ -223,11 +223,6 @@ static void test_live(void)
 	       LIST("8080:80/tcp"));
 	ok(goes_on(&of_a) && goes_on(&of_b) && goes_on(&published),
 	   "a policy that goes on allowing them cuts none");
-	command("nft delete table inet stoker");
-	must(net_commit(net, &err));
-	ok(goes_on(&of_a) && goes_on(&of_b) && goes_on(&published) &&
-		   !world_hears(vm_a, "198.51.100.7", "tcp/25"),
-	   "nor does a reload that finds the table gone, and makes it anew");
 	reload(vm_a, LIST("default deny"), NULL, LIST("8080:80/tcp"));
 	must_errno(send(of_a.caller, &word, sizeof(word), 0));
 	ok(!has_arrived(&world, word) && recv(of_a.answerer, &word, sizeof(word), 0) < 0 &&
@@ -236,6 +231,24 @@ static void test_live(void)
 	end_talk(&of_a);
 	end_talk(&of_b);
 	end_talk(&published);
+	reload(vm_a, NULL, NULL, NULL);
+}
+
+static void test_table_taken_away(void)
+{
+	reload(vm_a, LIST("default deny", "allow 198.51.100.0/24 tcp/443"), NULL,
+	       LIST("8080:80/tcp"));
+	command("nft delete table inet stoker");
+	must(net_commit(net, &err));
+	ok(talks(vm_a, "198.51.100.7", "tcp/443", &world, 443, "192.0.2.1") &&
+		   talks(&world, "192.0.2.1", "tcp/8080", vm_a, 80, NULL) &&
+		   !world_hears(vm_a, "198.51.100.7", "tcp/25"),
+	   "a reload that finds the table gone makes it anew");
+	command("nft flush table inet stoker");
+	must(net_commit(net, &err));
+	ok(talks(&world, "192.0.2.1", "tcp/8080", vm_a, 80, NULL) &&
+		   !world_hears(vm_a, "198.51.100.7", "tcp/25"),
+	   "and so does one that finds it empty");
 	reload(vm_a, NULL, NULL, NULL);
 }
 
@@ -362,6 +375,7 @@ int main(void)
 	test_ports();
 	test_port_moves();
 	test_live();
+	test_table_taken_away();
 	test_next_daemon();
 	test_seeing();
 	test_end(foreign);
