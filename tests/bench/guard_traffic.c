@@ -252,20 +252,25 @@ static void make_ebtables(struct design *design)
 }
 
 /* A host of stoker's has rules of its own, with and without a guard. */
-static void make_ruled(struct design *design)
+static void load_host_rules(void)
 {
+	struct nat *nat = nat_new();
 	struct error err;
 
+	must(nat_commit(nat, &err));
+	nat_free(nat);
+}
+
+static void make_ruled(struct design *design)
+{
 	make_routed(design);
-	must(nat_install(&err));
+	load_host_rules();
 }
 
 static void make_guarded_ruled(struct design *design)
 {
-	struct error err;
-
 	make_guarded(design);
-	must(nat_install(&err));
+	load_host_rules();
 }
 
 #define ROUTED "routed, no guard"
