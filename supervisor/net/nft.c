@@ -13,7 +13,7 @@
 #include "base/program.h"
 
 enum {
-	NFT_OUTPUT_MAX = 600,
+	NFT_OUTPUT_MAX = 4096,
 	NFT_LIST_MAX = 1 << 20, /* of as many rules, or chains, as there may be */
 	NFT_TIMEOUT_MS = 20000,
 };
@@ -51,10 +51,11 @@ static int explain_nft(const char *output, struct error *err)
 				      "(CONFIG_NF_CONNTRACK and CONFIG_NFT_CT; modprobe nft_ct)");
 	if (strstr(output, "Operation not permitted"))
 		return error_set(err, "nftables: not permitted (needs CAP_NET_ADMIN)");
-	if (strstr(output, "dnat") || strstr(output, "masquerade") || strstr(output, "fib"))
+	if (strstr(output, "type nat") || strstr(output, "dnat") || strstr(output, "masquerade") ||
+	    strstr(output, "fib"))
 		return error_set(err, "nftables: the kernel has no address translation "
 				      "(CONFIG_NFT_NAT, CONFIG_NFT_MASQ and CONFIG_NFT_FIB_INET; "
-				      "modprobe nft_nat nft_masq nft_fib_inet)");
+				      "modprobe -a nft_chain_nat nft_nat nft_masq nft_fib_inet)");
 	return error_set(err, "nftables: table 'inet stoker': %s (CONFIG_NF_TABLES_INET?)",
 			 *output ? output : "nft failed without a word");
 }

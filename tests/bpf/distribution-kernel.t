@@ -3,7 +3,7 @@
 # The guard's packet table and the network's system test again, under the newest installed
 # distribution kernel in a VM. Debian 12's 6.1 has neither TCX nor bpf_cast_to_kern_ctx nor
 # forwarding per interface, so that the older way of each is what runs there. First without the
-# modules of connection tracking, which must be refused by name.
+# modules of connection tracking and address translation, which must be refused by name.
 cd "$(dirname "$0")/../.." || exit 1
 build=${STOKER_BUILD:-build}
 skip() {
@@ -48,7 +48,7 @@ pack_modules() { # LIST MODULE...
 	done >"$root/$list"
 }
 pack_modules first tun veth sch_ingress cls_bpf nf_tables
-pack_modules second nft_ct
+pack_modules second nft_ct nft_chain_nat nft_nat nft_masq nft_fib_inet
 
 cat >"$root/init" <<'EOF'
 #!/bin/dash
