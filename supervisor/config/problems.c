@@ -92,7 +92,8 @@ static void cut(char *text)
 	memcpy(text + length, "...", 4);
 }
 
-static void add(struct report *report, struct mark mark, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void add(struct report *report, struct mark mark,
+						      const char *format, va_list args)
 {
 	struct problem *problem;
 	char *text = NULL;

@@ -43,8 +43,9 @@ static check_fn *const checks[CHECK_COUNT] = {
 	[CHECK_UIDS] = check_uids,
 };
 
-static void find_v(struct findings *found, enum grade grade, const char *remedy, const char *format,
-		   va_list args)
+__attribute__((format(printf, 4, 0))) static void find_v(struct findings *found, enum grade grade,
+							 const char *remedy, const char *format,
+							 va_list args)
 {
 	struct finding *finding;
 	char *fact;
