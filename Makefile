@@ -192,6 +192,9 @@ FC_SCHEMA_OBJ := $(patsubst %,$(BUILD)/tests/fakes/fc_%.o,schema table)
 $(BUILD)/tests/test_fc_schema: $(BUILD)/tests/unit/test_fc_schema.o $(FC_SCHEMA_OBJ) $(LIB)
 $(BUILD)/tests/test_fc_requests: $(BUILD)/tests/unit/test_fc_requests.o $(FC_SCHEMA_OBJ) $(LIB)
 
+# Groups that its host need not have.
+$(BUILD)/tests/test_access: override LDFLAGS += -Wl,--wrap=getgrnam
+
 # Its control groups are files that behave as the kernel's: tests/unit/cgroup_tree.h.
 $(BUILD)/tests/test_cgroup: override LDFLAGS += -Wl,--wrap=mkdir,--wrap=rmdir,--wrap=fs_write_value
 
@@ -248,6 +251,10 @@ CLANG_RUNTIME = libclang-rt-$(shell $(CLANG) -dumpversion 2>/dev/null | sed 's/[
 $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+# The guest's end: stoker-init's own code, but for what starts programs.
+FUZZ_INIT_OBJ := $(patsubst %,$(BUILD)/tests/fakes/init-%.o,channel config exec failure ring sysfs)
+$(BUILD)/fuzz_session: $(FUZZ_INIT_OBJ)
 
 fuzz:
 	@printf 'int LLVMFuzzerTestOneInput(const void *b, unsigned long n) { return b && !n; }\n' | \

@@ -82,8 +82,18 @@ static int open_vsock(void)
 	return fd;
 }
 
+/* What they still had to say is for nobody, and they end. */
+static void forget_sessions(struct channel *channel)
+{
+	if (!channel->greeted || !channel->verbs.gone)
+		return;
+	channel->verbs.gone(channel->verbs.data);
+	channel->sessions_length = channel->sessions_sent = 0;
+}
+
 static void forget_host(struct channel *channel)
 {
+	forget_sessions(channel);
 	channel->greeted = channel->is_pong_due = false;
 	channel->in_length = 0;
 	channel->control_length = channel->control_sent = 0;
@@ -129,12 +139,21 @@ static void set_control(struct channel *channel, enum frame_type type, const voi
 	channel->control_sent = 0;
 }
 
-/* The run of bytes that is due: control frames first, the exit report last. */
+/* The run of bytes that is due: control frames first, then sessions between two log frames, then
+ * logs, the exit report last. */
 static size_t next_bytes(struct channel *channel, const void **ret_bytes)
 {
 	size_t length;
 
 	if (channel->control_sent == channel->control_length) {
+		if (channel->sessions_sent < channel->sessions_length) {
+			length = channel->sessions_sent ? 0
+							: ring_peek_rest(&channel->ring, ret_bytes);
+			if (length)
+				return length;
+			*ret_bytes = channel->sessions + channel->sessions_sent;
+			return channel->sessions_length - channel->sessions_sent;
+		}
 		length = ring_peek(&channel->ring, ret_bytes);
 		if (length)
 			return length;
@@ -151,6 +170,18 @@ static size_t next_bytes(struct channel *channel, const void **ret_bytes)
 	}
 	*ret_bytes = channel->control + channel->control_sent;
 	return channel->control_length - channel->control_sent;
+}
+
+static bool is_session(const struct channel *channel, const uint8_t *bytes)
+{
+	return bytes >= channel->sessions && bytes < channel->sessions + sizeof(channel->sessions);
+}
+
+static void sent_sessions(struct channel *channel, size_t length)
+{
+	channel->sessions_sent += length;
+	if (channel->sessions_sent == channel->sessions_length)
+		channel->sessions_length = channel->sessions_sent = 0;
 }
 
 static void flush(struct channel *channel)
@@ -171,6 +202,8 @@ static void flush(struct channel *channel)
 		}
 		if (channel->control_sent < channel->control_length)
 			channel->control_sent += (size_t)n;
+		else if (is_session(channel, bytes))
+			sent_sessions(channel, (size_t)n);
 		else
 			ring_advance(&channel->ring, (size_t)n);
 	}
@@ -217,6 +250,31 @@ void channel_set_key(struct channel *channel, const uint8_t key[CHANNEL_KEY_SIZE
 	memcpy(channel->key, key, CHANNEL_KEY_SIZE);
 }
 
+size_t channel_session_room(const struct channel *channel)
+{
+	size_t left = sizeof(channel->sessions) - channel->sessions_length;
+
+	if (!channel->greeted || left <= sizeof(struct frame_header))
+		return 0;
+	return left - sizeof(struct frame_header);
+}
+
+void channel_session_send(struct channel *channel, enum frame_type type, uint16_t number,
+			  const void *payload, size_t length)
+{
+	struct frame_header header = { .length = htole32((uint32_t)length),
+				       .type = htole16(type),
+				       .stream = htole16(number) };
+	uint8_t *to = channel->sessions + channel->sessions_length;
+
+	if (!channel->greeted || channel_session_room(channel) < length)
+		return;
+	memcpy(to, &header, sizeof(header));
+	if (length)
+		memcpy(to + sizeof(header), payload, length);
+	channel->sessions_length += sizeof(header) + length;
+}
+
 void channel_report(struct channel *channel, const struct frame_exit *report)
 {
 	channel->exit = *report;
@@ -255,6 +313,7 @@ static void on_greet(struct channel *channel, const uint8_t *payload)
 	/* The host repeats itself until it hears us. */
 	if (channel->greeted && !memcmp(channel->nonce, greeting.nonce, sizeof(channel->nonce)))
 		return;
+	forget_sessions(channel);
 	memcpy(channel->nonce, greeting.nonce, sizeof(channel->nonce));
 	memcpy(hello.magic, CHANNEL_MAGIC, sizeof(hello.magic));
 	memcpy(hello.nonce, greeting.nonce, sizeof(hello.nonce));
@@ -286,7 +345,8 @@ static void on_log_seen(struct channel *channel, const uint8_t *payload)
 }
 
 /* `payload` may be changed. False: nothing that a host says. */
-static bool on_frame(struct channel *channel, unsigned type, uint8_t *payload, size_t length)
+static bool on_frame(struct channel *channel, unsigned type, uint16_t stream, uint8_t *payload,
+		     size_t length)
 {
 	uint8_t after = payload[length];
 
@@ -303,6 +363,9 @@ static bool on_frame(struct channel *channel, unsigned type, uint8_t *payload, s
 		payload[length] = after;
 	} else if (type == FRAME_LOG_SEEN && length == sizeof(struct frame_log_seen)) {
 		on_log_seen(channel, payload);
+	} else if (type >= FRAME_EXEC && type <= FRAME_EXEC_KILL) {
+		return !channel->verbs.session ||
+		       channel->verbs.session(channel->verbs.data, type, stream, payload, length);
 	} else if (type == FRAME_PING && !length) {
 		channel->is_pong_due = true;
 	} else if (type == FRAME_EXIT_SEEN && !length) {
@@ -352,7 +415,8 @@ static void deliver(struct channel *channel)
 		if (length <= FRAME_PAYLOAD_MAX && channel->in_length < next)
 			return;
 		if (length > FRAME_PAYLOAD_MAX ||
-		    !on_frame(channel, le16toh(header.type), channel->in + sizeof(header), length))
+		    !on_frame(channel, le16toh(header.type), le16toh(header.stream),
+			      channel->in + sizeof(header), length))
 			next = find_greeting(channel, 1);
 		consume(channel, next);
 	}
@@ -398,5 +462,6 @@ bool channel_wants_tending(const struct channel *channel)
 
 	return channel->fd < 0 ||
 	       (channel->greeted && (channel->control_sent < channel->control_length ||
+				     channel->sessions_sent < channel->sessions_length ||
 				     ring_peek(&channel->ring, &bytes) > 0));
 }

@@ -17,6 +17,7 @@
 enum {
 	CHANNEL_RING_SIZE = LOG_WINDOW,
 	CHANNEL_IN_SIZE = sizeof(struct frame_header) + FRAME_PAYLOAD_MAX,
+	CHANNEL_SESSIONS_SIZE = 48 << 10,
 	CHANNEL_CONTROL_SIZE = sizeof(struct frame_header) + sizeof(struct frame_exit),
 };
 
@@ -25,6 +26,10 @@ struct channel_verbs {
 	void (*stop)(void *data, int signal, uint64_t grace_ms);
 	void (*hosts)(void *data, const char *lines); /* NUL-terminated */
 	void (*exit_seen)(void *data);
+	/* A frame of a session, FRAME_EXEC to FRAME_EXEC_KILL. False: no host says such a thing. */
+	bool (*session)(void *data, unsigned type, uint16_t number, const void *payload,
+			size_t length);
+	void (*gone)(void *data); /* the host that had asked for sessions */
 	void *data;
 };
 
@@ -52,6 +57,8 @@ struct channel {
 	uint8_t ring_bytes[CHANNEL_RING_SIZE];
 	uint8_t control[CHANNEL_CONTROL_SIZE]; /* hello or exit report, before any more logs */
 	size_t control_length, control_sent;
+	uint8_t sessions[CHANNEL_SESSIONS_SIZE]; /* frames of sessions, which go before logs */
+	size_t sessions_length, sessions_sent;
 	uint8_t in[CHANNEL_IN_SIZE + 1]; /* and a NUL */
 	size_t in_length;
 };
@@ -82,6 +89,13 @@ void channel_say(struct channel *channel, const char *format, ...)
 
 /* False: the host is there but slow, so whoever writes logs has to wait. */
 bool channel_has_room(const struct channel *channel);
+
+/* Bytes of payload that a session may send now. */
+size_t channel_session_room(const struct channel *channel);
+
+/* A frame of a session; `length` is no more than there is room for. */
+void channel_session_send(struct channel *channel, enum frame_type type, uint16_t number,
+			  const void *payload, size_t length);
 
 /* The exit report, sent after all logs, and again to each host that greets. */
 void channel_report(struct channel *channel, const struct frame_exit *report);

@@ -26,6 +26,7 @@ enum {
 	BOTH = CONFIG_FROM_IMAGE | CONFIG_FROM_MANIFEST,
 	MANIFEST = CONFIG_FROM_MANIFEST,
 	BASE = CONFIG_FROM_BASE,
+	SESSION = CONFIG_FROM_HOST, /* FRAME_EXEC */
 	LIST_MAX = 65536,
 };
 
@@ -38,10 +39,10 @@ static const struct grammar {
 	unsigned files; /* where it may stand */
 } grammar[] = {
 	{ CONFIG_ENTRYPOINT, ENTRY_LIST, FIELD(entrypoint), BOTH },
-	{ CONFIG_COMMAND, ENTRY_LIST, FIELD(command), BOTH },
-	{ CONFIG_ENVIRONMENT, ENTRY_ENVIRONMENT, FIELD(environment), BOTH },
-	{ CONFIG_USER, ENTRY_TEXT, FIELD(user), BOTH },
-	{ CONFIG_WORKING_DIR, ENTRY_TEXT, FIELD(working_dir), BOTH },
+	{ CONFIG_COMMAND, ENTRY_LIST, FIELD(command), BOTH | SESSION },
+	{ CONFIG_ENVIRONMENT, ENTRY_ENVIRONMENT, FIELD(environment), BOTH | SESSION },
+	{ CONFIG_USER, ENTRY_TEXT, FIELD(user), BOTH | SESSION },
+	{ CONFIG_WORKING_DIR, ENTRY_TEXT, FIELD(working_dir), BOTH | SESSION },
 	{ CONFIG_STOP_SIGNAL, ENTRY_TEXT, FIELD(stop_signal), BOTH },
 	{ CONFIG_VOLUME_PATH, ENTRY_LIST, FIELD(volume_paths), IMAGE },
 	{ CONFIG_HAS_ENTRYPOINT, ENTRY_FLAG, FIELD(has_entrypoint), MANIFEST },
@@ -97,6 +98,8 @@ static const char *file_name(enum config_file file)
 		return "configuration";
 	case CONFIG_FROM_BASE:
 		return "module list";
+	case CONFIG_FROM_HOST:
+		return "session";
 	}
 	return "?";
 }

@@ -58,7 +58,12 @@ struct config {
 	struct list modules;
 };
 
-enum config_file { CONFIG_FROM_IMAGE = 1, CONFIG_FROM_MANIFEST = 2, CONFIG_FROM_BASE = 4 };
+enum config_file {
+	CONFIG_FROM_IMAGE = 1,
+	CONFIG_FROM_MANIFEST = 2,
+	CONFIG_FROM_BASE = 4,
+	CONFIG_FROM_HOST = 8
+};
 
 /* Adds the entries of one file. An entry that is unknown, misplaced, too long, or has a NUL inside
  * its text is an error that names the file. */

@@ -21,6 +21,7 @@
 
 #include "guest-init/channel.h"
 #include "guest-init/config.h"
+#include "guest-init/exec.h"
 #include "guest-init/failure.h"
 #include "guest-init/files.h"
 #include "guest-init/mounts.h"
@@ -65,6 +66,7 @@ struct init {
 	struct config config;
 	struct mounts mounts;
 	struct service service;
+	struct execs execs;
 	struct frame_exit report;
 	int epoll;
 	int fds[SOURCE_COUNT]; /* -1: closed; the channel's is its own */
@@ -316,6 +318,21 @@ static void set_hosts(void *data, const char *lines)
 		channel_say(&init->channel, "%s", why.text);
 }
 
+static bool on_session(void *data, unsigned type, uint16_t number, const void *payload,
+		       size_t length)
+{
+	struct init *init = data;
+
+	return exec_on_frame(&init->execs, type, number, payload, length);
+}
+
+static void host_gone(void *data)
+{
+	struct init *init = data;
+
+	exec_on_gone(&init->execs);
+}
+
 static void exit_seen(void *data)
 {
 	struct init *init = data;
@@ -347,6 +364,7 @@ static void set_report(struct init *init, int status)
 
 static void on_workload_gone(struct init *init, int status)
 {
+	init->execs.root = -1; /* sessions end with it */
 	set_report(init, status);
 	service_kill_all(REAP_MS);
 	channel_set_running(&init->channel, false, init->service.boot_us);
@@ -359,7 +377,8 @@ static void reap(struct init *init)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == init->service.pid && init->phase <= PHASE_STOPPING)
+		if (!exec_on_reaped(&init->execs, pid, status) && pid == init->service.pid &&
+		    init->phase <= PHASE_STOPPING)
 			on_workload_gone(init, status);
 }
 
@@ -421,6 +440,11 @@ static void dispatch(struct init *init, const struct epoll_event *event)
 {
 	enum source source = (enum source)event->data.u64;
 
+	if (event->data.u64 >= SOURCE_COUNT) {
+		exec_on_event(&init->execs, event->data.u64);
+		return;
+	}
+
 	/* An earlier event of this turn may have closed it. */
 	if (source != SOURCE_CHANNEL && init->fds[source] < 0)
 		return;
@@ -466,6 +490,7 @@ static void run(struct init *init)
 		int count;
 
 		advance(init);
+		exec_tend(&init->execs);
 		channel_tend(&init->channel, now_ms());
 		pace_logs(init);
 		count = epoll_wait(init->epoll, events, SOURCE_COUNT, timeout_ms(init));
@@ -476,9 +501,12 @@ static void run(struct init *init)
 
 static void prepare(struct init *init)
 {
-	const struct channel_verbs verbs = {
-		.stop = stop, .hosts = set_hosts, .exit_seen = exit_seen, .data = init
-	};
+	const struct channel_verbs verbs = { .stop = stop,
+					     .hosts = set_hosts,
+					     .exit_seen = exit_seen,
+					     .session = on_session,
+					     .gone = host_gone,
+					     .data = init };
 	sigset_t handled;
 
 	sigemptyset(&handled);
@@ -496,6 +524,7 @@ static void prepare(struct init *init)
 		init->fds[source] = -1;
 	watch(init, SOURCE_SIGNALS, signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
 	channel_init(&init->channel, init->epoll, SOURCE_CHANNEL, &verbs);
+	exec_init(&init->execs, &init->channel, &init->config, init->epoll, SOURCE_COUNT);
 	init->mounts = (struct mounts){ .root = -1, .upper = -1 };
 	init->deadline_ms = UINT64_MAX;
 }
@@ -513,6 +542,7 @@ static void start(struct init *init)
 			watch(init, SOURCE_STDOUT, init->service.output);
 			watch(init, SOURCE_STDERR, init->service.errors);
 			channel_set_running(&init->channel, true, init->service.boot_us);
+			init->execs.root = init->mounts.root;
 			return;
 		}
 	}

@@ -96,13 +96,13 @@ struct config_file_entry {
 struct frame_header {
 	uint32_t length; /* of what follows, at most FRAME_PAYLOAD_MAX */
 	uint16_t type;
-	uint16_t stream; /* FRAME_LOG: enum log_stream; else 0 */
+	uint16_t stream; /* FRAME_LOG: enum log_stream; FRAME_EXEC...: the session; else 0 */
 } __attribute__((packed));
 
 enum {
 	FRAME_PAYLOAD_MAX = 64 << 10,
 	FRAME_MESSAGE_MAX = 200,
-	CHANNEL_VERSION = 3,
+	CHANNEL_VERSION = 4,
 	CHANNEL_KEY_SIZE = 32,
 	LOG_WINDOW = 256 << 10,	   /* bytes of log frames */
 	CHANNEL_VSOCK_PORT = 1024, /* of the host, CID 2 */
@@ -115,18 +115,28 @@ enum {
 
 enum frame_type {
 	/* Host to guest. */
-	FRAME_GREET = 1, /* struct frame_greet */
-	FRAME_STOP,	 /* struct frame_stop */
-	FRAME_HOSTS,	 /* lines for /etc/hosts instead of CONFIG_PEERS */
-	FRAME_EXIT_SEEN, /* empty: the exit report is in good hands, power off */
-	FRAME_PING,	 /* empty: say something */
-	FRAME_LOG_SEEN,	 /* struct frame_log_seen */
+	FRAME_GREET = 1,   /* struct frame_greet */
+	FRAME_STOP,	   /* struct frame_stop */
+	FRAME_HOSTS,	   /* lines for /etc/hosts instead of CONFIG_PEERS */
+	FRAME_EXIT_SEEN,   /* empty: the exit report is in good hands, power off */
+	FRAME_PING,	   /* empty: say something */
+	FRAME_LOG_SEEN,	   /* struct frame_log_seen */
+	FRAME_EXEC,	   /* struct frame_exec, then entries: what and as whom */
+	FRAME_EXEC_INPUT,  /* bytes of its standard input; empty: the end of it */
+	FRAME_EXEC_CREDIT, /* struct frame_credit: it may say so much more */
+	FRAME_EXEC_SIGNAL, /* struct frame_signal */
+	FRAME_EXEC_RESIZE, /* struct frame_size */
+	FRAME_EXEC_KILL,   /* empty: whoever asked for it is gone */
 
 	/* Guest to host. */
-	FRAME_HELLO = 64, /* struct frame_hello */
-	FRAME_LOG,	  /* bytes of a stream */
-	FRAME_EXIT,	  /* struct frame_exit; comes after all logs */
-	FRAME_PONG,	  /* empty: the answer, when there is nothing else to say */
+	FRAME_HELLO = 64,  /* struct frame_hello */
+	FRAME_LOG,	   /* bytes of a stream */
+	FRAME_EXIT,	   /* struct frame_exit; comes after all logs */
+	FRAME_PONG,	   /* empty: the answer, when there is nothing else to say */
+	FRAME_EXEC_STDOUT, /* bytes, as much as it has credit for */
+	FRAME_EXEC_STDERR,
+	FRAME_EXEC_ROOM, /* struct frame_credit: so much of its input was taken */
+	FRAME_EXEC_END,	 /* struct frame_exit: after all it said. It was detached: it runs */
 };
 
 enum log_stream {
@@ -153,6 +163,37 @@ struct frame_hello {
 	uint64_t boot_us;   /* CLOCK_BOOTTIME when the workload was executed; 0: it was not */
 	uint64_t log_place; /* of the first log frame that follows */
 	uint8_t key[CHANNEL_KEY_SIZE];
+} __attribute__((packed));
+
+/*
+ * Sessions: programs that an operator starts beside the workload. The host numbers them, and a
+ * number is free again after FRAME_EXEC_END. Entries are CONFIG_COMMAND, CONFIG_ENVIRONMENT,
+ * CONFIG_USER and CONFIG_WORKING_DIR; what is not given is the workload's. Both directions have
+ * credit of their own, which begins with EXEC_WINDOW bytes. With the connection, its sessions end.
+ */
+enum { EXEC_SESSIONS_MAX = 16, EXEC_WINDOW = 32 << 10 };
+
+enum exec_flag {
+	EXEC_TTY = 1,	   /* a terminal; all it says is FRAME_EXEC_STDOUT */
+	EXEC_INPUT = 2,	   /* without it, the standard input is empty */
+	EXEC_DETACHED = 4, /* it outlives the session, what it says goes to the log */
+};
+
+struct frame_size {
+	uint16_t rows, columns;
+} __attribute__((packed));
+
+struct frame_exec {
+	uint32_t flags;		/* enum exec_flag */
+	struct frame_size size; /* of the terminal */
+} __attribute__((packed));
+
+struct frame_credit {
+	uint32_t bytes;
+} __attribute__((packed));
+
+struct frame_signal {
+	uint32_t number;
 } __attribute__((packed));
 
 struct frame_log_seen {

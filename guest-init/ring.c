@@ -15,13 +15,14 @@ static void copy_in(struct ring *ring, const void *bytes, size_t length)
 	ring->used += length;
 }
 
-static struct frame_header front(const struct ring *ring)
+/* The header of the frame that begins so far behind the oldest byte. */
+static struct frame_header header_at(const struct ring *ring, size_t offset)
 {
 	struct frame_header header;
 	uint8_t *to = (uint8_t *)&header;
 
 	for (size_t i = 0; i < sizeof(header); i++)
-		to[i] = ring->bytes[(ring->start + i) % ring->capacity];
+		to[i] = ring->bytes[(ring->start + offset + i) % ring->capacity];
 	return header;
 }
 
@@ -58,7 +59,7 @@ bool ring_put(struct ring *ring, enum log_stream stream, const void *bytes, size
 void ring_force(struct ring *ring, enum log_stream stream, const void *bytes, size_t length)
 {
 	while (ring->used && length > ring_room(ring)) {
-		struct frame_header header = front(ring);
+		struct frame_header header = header_at(ring, 0);
 
 		ring->dropped[le16toh(header.stream)] += le32toh(header.length);
 		pop(ring, sizeof(header) + le32toh(header.length));
@@ -77,6 +78,15 @@ size_t ring_peek(const struct ring *ring, const void **ret_bytes)
 	return ring->capacity - at < left ? ring->capacity - at : left;
 }
 
+size_t ring_peek_rest(const struct ring *ring, const void **ret_bytes)
+{
+	size_t end = 0, length = ring_peek(ring, ret_bytes);
+
+	while (end < ring->sent)
+		end += sizeof(struct frame_header) + le32toh(header_at(ring, end).length);
+	return length < end - ring->sent ? length : end - ring->sent;
+}
+
 void ring_advance(struct ring *ring, size_t written)
 {
 	ring->sent += written;
@@ -88,7 +98,7 @@ static void drop_until(struct ring *ring, uint64_t place, size_t limit)
 	size_t dropped = 0;
 
 	while (ring->used) {
-		size_t size = sizeof(struct frame_header) + le32toh(front(ring).length);
+		size_t size = sizeof(struct frame_header) + le32toh(header_at(ring, 0).length);
 
 		if (size > limit - dropped || ring->place + size > place)
 			break;

@@ -33,6 +33,9 @@ void ring_force(struct ring *ring, enum log_stream stream, const void *bytes, si
 
 /* What to write next: a run of bytes, 0 when all is sent or must wait to be seen. */
 size_t ring_peek(const struct ring *ring, const void **ret_bytes);
+
+/* The same, but nothing beyond the frame that was begun: 0 between frames. */
+size_t ring_peek_rest(const struct ring *ring, const void **ret_bytes);
 void ring_advance(struct ring *ring, size_t written);
 
 /* The host has all frames up to this place: they go. What was not sent it cannot have. */

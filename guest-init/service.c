@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,18 +29,6 @@
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum { CANDIDATE_MAX = 4096 };
-
-/* What the child needs; prepared before fork so that it allocates nothing. */
-struct launch {
-	const struct list *ulimits;
-	char *const *argv;
-	char *const *environment;
-	const char *path; /* search list */
-	const char *working_dir;
-	struct user user;
-	int input, output, errors;
-	int report;
-};
 
 /* One write, as cgroupfs and sysfs want it. */
 static int write_value(const char *path, const char *value)
@@ -166,9 +155,14 @@ static int run(const struct launch *launch, struct failure *why)
 
 static int set_up_child(const struct launch *launch, struct failure *why)
 {
-	if (write_value(WORKLOAD "/cgroup.procs", "0") < 0)
-		return failure_set(why, "enter the workload's cgroup: %s", strerror(errno));
+	char procs[64];
+
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", launch->cgroup);
+	if (write_value(procs, "0") < 0)
+		return failure_set(why, "enter cgroup %s: %s", launch->cgroup, strerror(errno));
 	setsid();
+	if (launch->has_terminal && ioctl(launch->input, TIOCSCTTY, 0) < 0)
+		return failure_set(why, "take the terminal: %s", strerror(errno));
 	umask(0022);
 	reset_signals();
 	if (dup2(launch->input, 0) < 0 || dup2(launch->output, 1) < 0 ||
@@ -254,11 +248,11 @@ static int make_argv(const struct config *config, char ***ret, struct failure *w
 	return 0;
 }
 
-static int find_user(int root, const struct config *config, struct user *ret, struct failure *why)
+int service_find_user(int root, const char *name, struct user *ret, struct failure *why)
 {
 	char *passwd = root_read(root, "/etc/passwd");
 	char *group = root_read(root, "/etc/group");
-	int result = user_resolve(config->user, passwd, group, ret, why);
+	int result = user_resolve(name, passwd, group, ret, why);
 
 	free(group);
 	free(passwd);
@@ -275,14 +269,14 @@ static int find_stop_signal(const struct config *config, struct failure *why)
 	return number;
 }
 
-static const char *working_dir(const struct config *config)
+const char *service_working_dir(const struct config *config)
 {
 	return config->working_dir && *config->working_dir ? config->working_dir : "/";
 }
 
 int service_make_working_dir(const struct config *config, struct failure *why)
 {
-	const char *path = working_dir(config);
+	const char *path = service_working_dir(config);
 	int root, result;
 
 	if (*path != '/')
@@ -305,20 +299,20 @@ static void close_pair(int pair[2])
 			close(pair[i]);
 }
 
-/* Forks; returns when the child has executed the program or told why it could not. */
-static int spawn(struct launch *launch, struct service *service, struct failure *why)
+int service_launch(const struct launch *launch, pid_t *ret_pid, struct failure *why)
 {
 	int report[2] = { -1, -1 };
 	ssize_t n;
+	pid_t pid;
 
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return failure_set(why, "create a pipe: %s", strerror(errno));
-	service->pid = fork();
-	if (service->pid < 0) {
+	pid = fork();
+	if (pid < 0) {
 		close_pair(report);
 		return failure_set(why, "fork: %s", strerror(errno));
 	}
-	if (service->pid == 0) {
+	if (pid == 0) {
 		struct failure failed = { "" };
 
 		set_up_child(launch, &failed);
@@ -329,10 +323,10 @@ static int spawn(struct launch *launch, struct service *service, struct failure 
 		n = read(report[0], why, sizeof(*why));
 	while (n < 0 && errno == EINTR);
 	close(report[0]);
-	service->boot_us = boot_us();
+	*ret_pid = pid;
 	if (n == 0)
 		return 0;
-	waitpid(service->pid, NULL, 0);
+	waitpid(pid, NULL, 0);
 	return -1;
 }
 
@@ -357,7 +351,8 @@ static int launch_with_streams(struct launch *launch, struct service *ret, struc
 	int result = open_streams(launch, output, errors, why);
 
 	if (result == 0)
-		result = spawn(launch, ret, why);
+		result = service_launch(launch, &ret->pid, why);
+	ret->boot_us = boot_us();
 	if (result == 0) {
 		ret->output = output[0];
 		ret->errors = errors[0];
@@ -372,12 +367,14 @@ static int launch_with_streams(struct launch *launch, struct service *ret, struc
 
 int service_start(int root, struct config *config, struct service *ret, struct failure *why)
 {
-	struct launch launch = { .working_dir = working_dir(config), .ulimits = &config->ulimits };
+	struct launch launch = { .working_dir = service_working_dir(config),
+				 .cgroup = WORKLOAD,
+				 .ulimits = &config->ulimits };
 	char **argv = NULL;
 	int result;
 
 	ret->stop_signal = find_stop_signal(config, why);
-	if (ret->stop_signal < 0 || find_user(root, config, &launch.user, why) < 0)
+	if (ret->stop_signal < 0 || service_find_user(root, config->user, &launch.user, why) < 0)
 		return -1;
 	if (make_cgroup(why) < 0 || make_argv(config, &argv, why) < 0)
 		return -1;

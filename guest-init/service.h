@@ -9,6 +9,7 @@
 
 #include "guest-init/config.h"
 #include "guest-init/failure.h"
+#include "guest-init/user.h"
 
 struct service {
 	pid_t pid;
@@ -16,6 +17,27 @@ struct service {
 	int stop_signal;
 	uint64_t boot_us; /* CLOCK_BOOTTIME when it was executed */
 };
+
+/* A program to start. Prepared before fork, so that the child allocates nothing. */
+struct launch {
+	const struct list *ulimits;
+	char *const *argv;
+	char *const *environment;
+	const char *path; /* search list */
+	const char *working_dir;
+	struct user user;
+	const char *cgroup; /* its directory */
+	int input, output, errors;
+	bool has_terminal; /* input is one: it becomes the session's */
+};
+
+/* Starts it in a session of its own. Returns when the program was executed; -1 when it was not. */
+int service_launch(const struct launch *launch, pid_t *ret_pid, struct failure *why);
+
+/* The user of that name, or the workload's for NULL, in the image's files. */
+int service_find_user(int root, const char *name, struct user *ret, struct failure *why);
+
+const char *service_working_dir(const struct config *config);
 
 /* Creates the working directory when it is missing; before the root is made read-only. */
 int service_make_working_dir(const struct config *config, struct failure *why);

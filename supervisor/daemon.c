@@ -208,10 +208,18 @@ static json_t *on_describe(void *data)
 	return object;
 }
 
+static const struct fleet *on_fleet(void *data)
+{
+	const struct daemon *daemon = data;
+
+	return daemon->fleet;
+}
+
 static const struct control_handlers handlers = {
 	.plan = on_plan,
 	.reload = on_reload,
 	.describe = on_describe,
+	.fleet = on_fleet,
 };
 
 /* --- what happens to instances --------------------------------------------------------------- */

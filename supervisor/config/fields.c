@@ -380,6 +380,40 @@ FIELD_PARSER(field_registries)
 	}
 }
 
+/* As shadow's tools take them. Whether the host has the group is asked when somebody comes: it may
+ * be made later. */
+static bool is_group(const char *name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+	static const char others[] = "0123456789.-";
+	size_t length = strlen(name);
+
+	if (!length || length > 32 || !strchr(letters, *name))
+		return false;
+	for (size_t i = 1; i < length; i++)
+		if (!strchr(letters, name[i]) && !strchr(others, name[i]))
+			return false;
+	return true;
+}
+
+FIELD_PARSER(field_operators)
+{
+	struct strv *list = field;
+	struct error err;
+
+	strv_reset(list);
+	if (!is_text_list(report, key->name, node))
+		return;
+	for (size_t i = 0; i < node->count; i++) {
+		if (is_group(node->items[i]->text)) {
+			strv_add(list, node->items[i]->text);
+			continue;
+		}
+		error_set(&err, "not the name of a group");
+		field_refuse(report, key->name, node->items[i], &err);
+	}
+}
+
 FIELD_PARSER(field_labels)
 {
 	pairs_parse(report, key->name, node, PAIRS_LABELS, field);

@@ -30,8 +30,9 @@ FIELD_PARSER(field_hosts);	 /* struct strv */
 FIELD_PARSER(field_registries);	 /* struct strv */
 FIELD_PARSER(field_files);	 /* struct strv of model/file.h, as the next */
 FIELD_PARSER(field_secrets);
-FIELD_PARSER(field_ulimits); /* struct strv: "nofile=1024:4096", -1 = unlimited */
-FIELD_PARSER(field_sysctls); /* struct strv: "net.core.somaxconn=1024" */
+FIELD_PARSER(field_ulimits);   /* struct strv: "nofile=1024:4096", -1 = unlimited */
+FIELD_PARSER(field_sysctls);   /* struct strv: "net.core.somaxconn=1024" */
+FIELD_PARSER(field_operators); /* struct strv */
 
 /* The text of a node that must be text; NULL when it is not, which is reported. */
 const char *field_text(struct report *report, const char *key, const struct node *node);

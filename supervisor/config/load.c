@@ -111,6 +111,8 @@ static void build_tenant(struct building *building, const struct tenant_draft *d
 				  draft->tenant.subnet_count * sizeof(*tenant->subnets));
 	tenant->registries = (struct strv){ 0 };
 	strv_copy(&tenant->registries, &draft->tenant.registries);
+	tenant->operators = (struct strv){ 0 };
+	strv_copy(&tenant->operators, &draft->tenant.operators);
 	for (size_t i = 0; i < draft->vm_count; i++)
 		vms[i] = &draft->vms[i];
 	qsort(vms, draft->vm_count, sizeof(*vms), compare_vms);

@@ -61,6 +61,7 @@ void draft_reset(struct draft *draft)
 		free(tenant->vms);
 		free(tenant->tenant.subnets);
 		strv_reset(&tenant->tenant.registries);
+		strv_reset(&tenant->tenant.operators);
 		free(tenant->subnet_marks);
 		policy_reset(&tenant->egress);
 		policy_reset(&tenant->ingress);

@@ -36,6 +36,7 @@ static const struct schema_key tenant_keys[] = {
 	{ "registries", field_registries, offsetof(struct tenant_draft, tenant.registries) },
 	{ "egress", policy_parse_egress, offsetof(struct tenant_draft, egress) },
 	{ "ingress", policy_parse_ingress, offsetof(struct tenant_draft, ingress) },
+	{ "operators", field_operators, offsetof(struct tenant_draft, tenant.operators) },
 	{ "vms", parse_vms, WHOLE },
 };
 

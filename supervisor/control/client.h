@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "control/events.h"
+#include "control/peer.h"
 #include "control/protocol.h"
 #include "control/server.h"
 #include "control/tail.h"
@@ -28,6 +29,7 @@ struct control {
 	const struct control_handlers *handlers;
 	void *data;
 	struct events events;
+	void (*wake)(struct control *control); /* server.c: some client has something to say */
 };
 
 /* The state of the command that runs for a client; zero when none does. */
@@ -44,10 +46,12 @@ struct job {
 	struct tail *tail;	 /* logs; owned */
 	struct catalog *catalog; /* image list; owned */
 	struct pull *pull;	 /* image pull; owned */
+	struct session *session; /* exec; owned */
 };
 
 struct client {
 	struct control *control;       /* borrowed */
+	struct peer peer;	       /* who asks */
 	const struct command *command; /* NULL: waits for a request */
 	struct job job;
 	struct strbuf out;
@@ -57,6 +61,7 @@ enum progress {
 	PROGRESS_WAIT,	/* nothing to say now; ask again at the next tick or event */
 	PROGRESS_AGAIN, /* said something, and has more */
 	PROGRESS_DONE,	/* client_done was called */
+	PROGRESS_OVER,	/* and the connection can be used for nothing else */
 };
 
 struct command {
@@ -64,6 +69,9 @@ struct command {
 	int (*start)(struct client *client, struct error *err);
 	/* NULL when start has said everything but the end. */
 	enum progress (*more)(struct client *client);
+	/* Takes what it can of what the client sends meanwhile. -1: nonsense, the client has to go.
+	 * NULL: that waits, and is the next request. */
+	int (*input)(struct client *client, struct strbuf *in);
 };
 
 extern const struct command control_commands[COMMAND_COUNT];
@@ -83,6 +91,12 @@ int image_fetch_start(struct client *client, struct error *err);
 enum progress image_fetch_more(struct client *client);
 int image_prune_start(struct client *client, struct error *err);
 struct pull *pull_free(struct pull *pull); /* ends it; NULL is fine; returns NULL */
+
+/* exec.c */
+int exec_command_start(struct client *client, struct error *err);
+enum progress exec_command_more(struct client *client);
+int exec_command_input(struct client *client, struct strbuf *in);
+struct session *session_free(struct session *session); /* ends it; NULL is fine; returns NULL */
 
 void job_reset(struct job *job);
 

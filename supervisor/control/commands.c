@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "control/access.h"
 #include "control/client.h"
 
 void job_reset(struct job *job)
@@ -19,6 +20,8 @@ void job_reset(struct job *job)
 		catalog_reset(job->catalog);
 	free(job->catalog);
 	pull_free(job->pull);
+	session_free(job->session);
+	request_reset(&job->request);
 	*job = (struct job){ 0 };
 }
 
@@ -56,6 +59,8 @@ static enum progress send_instances(struct client *client, const char *key)
 		if (job->request.name[0] && strcmp(job->request.name, name) != 0)
 			continue;
 		if (job->touched && !json_object_get(job->touched, name))
+			continue;
+		if (!access_sees(client, instance->spec->tenant))
 			continue;
 		client_send(client, key, instance_status_to_json(instance));
 		sent++;
@@ -211,6 +216,7 @@ const struct command control_commands[COMMAND_COUNT] = {
 	[COMMAND_RELOAD] = { reload_start, reload_more },
 	[COMMAND_LOGS] = { logs_start, logs_more },
 	[COMMAND_GUARD] = { guard_start, NULL },
+	[COMMAND_EXEC] = { exec_command_start, exec_command_more, exec_command_input },
 	[COMMAND_RESTART] = { restart_start, NULL },
 	[COMMAND_PAUSE] = { pause_start, NULL },
 	[COMMAND_RESUME] = { resume_start, NULL },

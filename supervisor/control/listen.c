@@ -45,7 +45,7 @@ static int remove_stale(const char *path, struct error *err)
 }
 
 static int bind_and_listen(struct listener *listener, const struct sockaddr_un *address,
-			   struct error *err)
+			   mode_t mode, struct error *err)
 {
 	mode_t mask;
 	int result;
@@ -53,7 +53,7 @@ static int bind_and_listen(struct listener *listener, const struct sockaddr_un *
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener->fd < 0)
 		return error_errno(err, errno, "%s: cannot make a socket", listener->path);
-	mask = umask(0177);
+	mask = umask(~mode & 0777);
 	result = bind(listener->fd, (const struct sockaddr *)address, sizeof(*address));
 	umask(mask);
 	if (result < 0)
@@ -63,7 +63,8 @@ static int bind_and_listen(struct listener *listener, const struct sockaddr_un *
 	return 0;
 }
 
-int listen_unix(const char *run_dir, const char *name, struct listener *ret, struct error *err)
+int listen_unix(const char *run_dir, const char *name, mode_t mode, struct listener *ret,
+		struct error *err)
 {
 	struct sockaddr_un address;
 
@@ -71,7 +72,7 @@ int listen_unix(const char *run_dir, const char *name, struct listener *ret, str
 	if (fs_mkdir_p(run_dir, 0755, err) < 0 || fill_address(ret->path, &address, err) < 0 ||
 	    remove_stale(ret->path, err) < 0)
 		return -1;
-	return bind_and_listen(ret, &address, err);
+	return bind_and_listen(ret, &address, mode, err);
 }
 
 /* The kernel's form of an endpoint; its length. */

@@ -14,9 +14,10 @@ struct listener {
 	struct stat made; /* what bind made at path: that alone is ours to remove */
 };
 
-/* On RUN_DIR/NAME, a unix socket of mode 600, or on TCP. Creates RUN_DIR when it is missing.
+/* On RUN_DIR/NAME, a unix socket of that mode, or on TCP. Creates RUN_DIR when it is missing.
  * Release with listen_close also after an error. */
-int listen_unix(const char *run_dir, const char *name, struct listener *ret, struct error *err);
+int listen_unix(const char *run_dir, const char *name, mode_t mode, struct listener *ret,
+		struct error *err);
 int listen_tcp(const struct endpoint *endpoint, struct listener *ret, struct error *err);
 void listen_close(struct listener *listener);
 

@@ -179,7 +179,7 @@ static int take_socket(const struct settings *settings, struct listener *ret, st
 
 	if (endpoint_parse(settings->metrics_listen, &endpoint) == 0)
 		return listen_tcp(&endpoint, ret, err);
-	return listen_unix(settings->run_dir, METRICS_SOCKET, ret, err);
+	return listen_unix(settings->run_dir, METRICS_SOCKET, 0600, ret, err);
 }
 
 int metrics_open(struct loop *loop, const struct settings *settings, struct roster *roster,

@@ -18,6 +18,7 @@ enum {
 	HAS_TIMEOUT = 16,
 	NEEDS_IMAGE = 32,
 	HAS_DRY_RUN = 64,
+	NEEDS_SESSION = 128,
 };
 
 static const struct {
@@ -29,6 +30,7 @@ static const struct {
 	[COMMAND_RELOAD] = { "reload", HAS_TIMEOUT },
 	[COMMAND_LOGS] = { "logs", HAS_NAME | NEEDS_NAME | HAS_FOLLOW | HAS_LINES },
 	[COMMAND_GUARD] = { "guard", HAS_NAME | NEEDS_NAME },
+	[COMMAND_EXEC] = { "exec", HAS_NAME | NEEDS_NAME | NEEDS_SESSION },
 	[COMMAND_RESTART] = { "restart", HAS_NAME | NEEDS_NAME },
 	[COMMAND_PAUSE] = { "pause", HAS_NAME | NEEDS_NAME },
 	[COMMAND_RESUME] = { "resume", HAS_NAME | NEEDS_NAME },
@@ -77,6 +79,15 @@ static int set_image(const json_t *value, struct request *request, struct error 
 	return 0;
 }
 
+/* Its members are looked at by the command. */
+static int set_session(const json_t *value, struct request *request, struct error *err)
+{
+	if (!json_is_object(value))
+		return error_set(err, "'session' is not an object");
+	request->session = json_incref((json_t *)value);
+	return 0;
+}
+
 static int set_bool(const char *key, const json_t *value, bool *ret, struct error *err)
 {
 	if (!json_is_boolean(value))
@@ -115,6 +126,8 @@ static int set_member(const char *key, const json_t *value, struct request *requ
 		return set_bool(key, value, &request->follow, err);
 	if (strcmp(key, "dry_run") == 0 && (members & HAS_DRY_RUN))
 		return set_bool(key, value, &request->is_dry_run, err);
+	if (strcmp(key, "session") == 0 && (members & NEEDS_SESSION))
+		return set_session(value, request, err);
 	return error_set(err, "'%s' has no member '%s'", commands[request->command].name, key);
 }
 
@@ -127,6 +140,20 @@ static int find_command(const char *name, enum protocol_command *ret, struct err
 		}
 	return error_set(err, "unknown command '%s' (are stokerctl and stokerd of one version?)",
 			 name);
+}
+
+static int check_needs(const struct request *request, struct error *err)
+{
+	unsigned members = commands[request->command].members;
+	const char *command = commands[request->command].name;
+
+	if ((members & NEEDS_NAME) && !request->name[0])
+		return error_set(err, "'%s' needs the name of an instance", command);
+	if ((members & NEEDS_IMAGE) && !request->image[0])
+		return error_set(err, "'%s' needs the name of an image", command);
+	if ((members & NEEDS_SESSION) && !request->session)
+		return error_set(err, "'%s' needs a session", command);
+	return 0;
 }
 
 int protocol_parse_request(const char *line, size_t length, struct request *ret, struct error *err)
@@ -144,14 +171,22 @@ int protocol_parse_request(const char *line, size_t length, struct request *ret,
 	    find_command(command, &request.command, err) < 0)
 		return -1;
 	json_object_foreach (object, key, value)
-		if (set_member(key, value, &request, err) < 0)
+		if (set_member(key, value, &request, err) < 0) {
+			request_reset(&request);
 			return -1;
-	if ((commands[request.command].members & NEEDS_NAME) && !request.name[0])
-		return error_set(err, "'%s' needs the name of an instance", command);
-	if ((commands[request.command].members & NEEDS_IMAGE) && !request.image[0])
-		return error_set(err, "'%s' needs the name of an image", command);
+		}
+	if (check_needs(&request, err) < 0) {
+		request_reset(&request);
+		return -1;
+	}
 	*ret = request;
 	return 0;
+}
+
+void request_reset(struct request *request)
+{
+	json_decref(request->session);
+	*request = (struct request){ 0 };
 }
 
 char *protocol_format_request(const struct request *request)
@@ -167,6 +202,8 @@ char *protocol_format_request(const struct request *request)
 	if (members & NEEDS_IMAGE)
 		json_object_set_new(object, "image",
 				    protocol_text(request->image, strlen(request->image)));
+	if (members & NEEDS_SESSION)
+		json_object_set(object, "session", request->session);
 	if (members & HAS_DRY_RUN)
 		json_object_set_new(object, "dry_run", json_boolean(request->is_dry_run));
 	if (members & HAS_FOLLOW)

@@ -12,6 +12,7 @@
  *                              each instance that was touched; done has "settled"
  *   logs name [lines] [follow] {"log":"lines..."} each, {"gap":true} where lines were lost
  *   guard name                 {"guard":{...}}
+ *   exec name session          {"session":true}, then the connection speaks frames: see below
  *   restart name
  *   pause name
  *   resume name
@@ -37,7 +38,7 @@
 #define PROTOCOL_SOCKET "control.sock"
 
 enum {
-	PROTOCOL_REQUEST_MAX = 4096,	/* bytes of a request line */
+	PROTOCOL_REQUEST_MAX = 32768,	/* bytes of a request line */
 	PROTOCOL_ANSWER_MAX = 16 << 20, /* bytes of an answer line: a plan of the largest fleet */
 	PROTOCOL_NAME_MAX = 128,	/* bytes of an instance's name */
 	PROTOCOL_IMAGE_MAX = 1024,	/* bytes of the name of an image */
@@ -50,6 +51,7 @@ enum protocol_command {
 	COMMAND_RELOAD,
 	COMMAND_LOGS,
 	COMMAND_GUARD,
+	COMMAND_EXEC,
 	COMMAND_RESTART,
 	COMMAND_PAUSE,
 	COMMAND_RESUME,
@@ -70,6 +72,44 @@ struct request {
 	bool follow;
 	uint64_t lines;	     /* 0 = from the beginning of what is kept */
 	uint64_t timeout_ms; /* 0 = do not wait */
+	json_t *session;     /* owned; exec: an object, see control/exec.c */
+};
+
+void request_reset(struct request *request);
+
+/*
+ * The frames of a session, in both directions: this header in the host's own byte order, then
+ * `length` bytes. The session ends with SESSION_END, or with the connection.
+ */
+struct session_header {
+	uint32_t length; /* to the daemon, at most SESSION_INPUT_MAX */
+	uint32_t type;	 /* enum session_type */
+};
+
+enum { SESSION_INPUT_MAX = 2048, SESSION_MESSAGE_MAX = 200 };
+
+enum session_type {
+	/* To the daemon. */
+	SESSION_INPUT = 1, /* empty: the end of it */
+	SESSION_RESIZE,	   /* struct session_size */
+	SESSION_SIGNAL,	   /* uint32_t: its number */
+
+	/* To the client. */
+	SESSION_STDOUT,
+	SESSION_STDERR,
+	SESSION_ENDED, /* struct session_end */
+};
+
+struct session_size {
+	uint16_t rows, columns;
+};
+
+enum session_how { SESSION_EXITED, SESSION_SIGNALLED, SESSION_FAILED };
+
+struct session_end {
+	uint32_t how;			   /* enum session_how */
+	int32_t code;			   /* exit code or signal */
+	char message[SESSION_MESSAGE_MAX]; /* SESSION_FAILED: what; NUL-terminated */
 };
 
 /* RUN_DIR/control.sock; the caller frees it. */

@@ -16,16 +16,19 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "control/access.h"
 #include "control/client.h"
 #include "control/listen.h"
 #include "control/protocol.h"
 
 enum {
 	CLIENTS_MAX = 32,
-	QUEUE_HIGH_BYTES = 64 * 1024, /* a command is asked for more below this */
-	IDLE_MAX_MS = 60 * 1000,      /* without a request */
-	STUCK_MAX_MS = 30 * 1000,     /* with answers that nobody reads */
-	TICK_MS = 100,		      /* how often running commands look again */
+	CLIENTS_OF_USER_MAX = 8,		/* that is not root ... */
+	CLIENTS_OF_USERS_MAX = CLIENTS_MAX / 2, /* ... and of all of them */
+	QUEUE_HIGH_BYTES = 64 * 1024,		/* a command is asked for more below this */
+	IDLE_MAX_MS = 60 * 1000,		/* without a request */
+	STUCK_MAX_MS = 30 * 1000,		/* with answers that nobody reads */
+	TICK_MS = 100,				/* how often running commands look again */
 };
 
 struct connection {
@@ -96,6 +99,7 @@ static void hang_up(struct connection *connection)
 	watch_free(connection->watch);
 	close(connection->fd);
 	job_reset(&connection->client.job);
+	peer_reset(&connection->client.peer);
 	strbuf_reset(&connection->client.out);
 	strbuf_reset(&connection->in);
 	free(connection);
@@ -107,7 +111,9 @@ static void start_request(struct connection *connection, const char *line, size_
 	struct error err = { 0 };
 
 	job_reset(&client->job);
-	if (protocol_parse_request(line, length, &client->job.request, &err) < 0) {
+	if (protocol_parse_request(line, length, &client->job.request, &err) < 0 ||
+	    access_check(client, &client->job.request, &err) < 0) {
+		job_reset(&client->job);
 		client_fail(client, &err);
 		return;
 	}
@@ -134,28 +140,38 @@ static bool take_request(struct connection *connection)
 	return true;
 }
 
-/* Lets the command, and those that follow, fill the queue up to its limit. */
-static void fill(struct connection *connection)
+/* Lets the command, and those that follow, fill the queue up to its limit. -1: the client is to go.
+ */
+static int fill(struct connection *connection)
 {
 	struct client *client = &connection->client;
 
 	while (client->out.length < QUEUE_HIGH_BYTES) {
 		if (!client->command) {
 			if (!take_request(connection))
-				return;
+				return 0;
 			continue;
 		}
+		if (client->command->input && client->command->input(client, &connection->in) < 0)
+			return -1;
 		switch (client->command->more(client)) {
 		case PROGRESS_WAIT:
-			return;
+			return 0;
 		case PROGRESS_AGAIN:
 			break;
 		case PROGRESS_DONE:
 			client->command = NULL;
 			job_reset(&client->job);
 			break;
+		case PROGRESS_OVER:
+			client->command = NULL;
+			job_reset(&client->job);
+			connection->is_read_closed = true;
+			strbuf_reset(&connection->in);
+			break;
 		}
 	}
+	return 0;
 }
 
 /* -1: the client is gone. */
@@ -218,15 +234,17 @@ static void refuse_endless_request(struct connection *connection)
 	strbuf_reset(in);
 }
 
-/* Whoever only closed its sending side gets the answer it waits for, but follows nothing. */
+/* Whoever only closed its sending side gets the answer it waits for, but follows nothing. One whose
+ * input waits for its session is not read, so that its end is looked for. */
 static bool is_over(const struct connection *connection)
 {
 	const struct client *client = &connection->client;
 	struct pollfd peer = { .fd = connection->fd };
 
-	if (!connection->is_read_closed)
+	if (!connection->is_read_closed && !client->job.session)
 		return false;
-	if (client->out.length == 0 && (!client->command || client->job.request.follow))
+	if (connection->is_read_closed && client->out.length == 0 &&
+	    (!client->command || client->job.request.follow || client->job.session))
 		return true;
 	return poll(&peer, 1, 0) == 1 && (peer.revents & (POLLHUP | POLLERR));
 }
@@ -234,7 +252,10 @@ static bool is_over(const struct connection *connection)
 /* Moves a connection on by one bounded step; may end it. */
 static void pump(struct connection *connection)
 {
-	fill(connection);
+	if (fill(connection) < 0) {
+		hang_up(connection);
+		return;
+	}
 	refuse_endless_request(connection);
 	if (flush(connection) < 0 || is_over(connection))
 		hang_up(connection);
@@ -260,6 +281,9 @@ static bool has_timed_out(const struct connection *connection, uint64_t now_ms)
 {
 	uint64_t still_ms = now_ms - connection->moved_ms;
 
+	/* Whoever holds a session may well stop to read for a while. */
+	if (connection->client.job.session)
+		return false;
 	if (connection->client.out.length > 0)
 		return still_ms > STUCK_MAX_MS;
 	return !connection->client.command && still_ms > IDLE_MAX_MS;
@@ -305,8 +329,11 @@ static void on_soon(struct watch *watch, unsigned events, void *data)
 }
 
 /* The roster is in the middle of something: clients are served when it is done. */
-static void serve_soon(struct server *server)
+static void wake(struct control *control)
 {
+	struct server *server =
+		(struct server *)((char *)control - offsetof(struct server, control));
+
 	if (server->connections && !server->soon)
 		server->soon = loop_soon(server->control.loop, on_soon, server);
 }
@@ -320,7 +347,7 @@ void server_publish(struct server *server, const struct instance_status *status)
 		if (at->client.job.touched)
 			json_object_set_new(at->client.job.touched, status->spec->name,
 					    json_true());
-	serve_soon(server);
+	wake(&server->control);
 }
 
 void server_publish_guard(struct server *server, const char *name, const struct net_event *event)
@@ -328,31 +355,25 @@ void server_publish_guard(struct server *server, const char *name, const struct 
 	if (!server)
 		return;
 	events_add_guard(&server->control.events, name, event);
-	serve_soon(server);
+	wake(&server->control);
 }
 
 /* --- accepting ---------------------------------------------------------------------------------
  */
 
-/* The socket's mode lets only its owner in; a descriptor can be handed on, so ask who connected. */
-static int check_peer(int fd, struct error *err)
+static int check_room(const struct server *server, const struct peer *peer, struct error *err)
 {
-	struct ucred peer;
-	socklen_t length = sizeof(peer);
+	unsigned of_users = 0, of_user = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
-		return error_errno(err, errno, "cannot tell who is connected");
-	if (peer.uid != 0)
-		return error_set(err, "user %u may not control stokerd (only root may)",
-				 (unsigned)peer.uid);
-	return 0;
-}
-
-static int check_room(const struct server *server, struct error *err)
-{
+	for (const struct connection *at = server->connections; at; at = at->next) {
+		of_users += at->client.peer.uid != 0;
+		of_user += at->client.peer.uid == peer->uid;
+	}
 	if (server->count >= CLIENTS_MAX)
 		return error_set(err, "%d clients are connected, no more are served (end some)",
 				 CLIENTS_MAX);
+	if (peer->uid != 0 && (of_user >= CLIENTS_OF_USER_MAX || of_users >= CLIENTS_OF_USERS_MAX))
+		return error_set(err, "too many clients of users are connected (end some)");
 	return 0;
 }
 
@@ -367,13 +388,14 @@ static void refuse(int fd, const struct error *reason)
 	strbuf_reset(&client.out);
 }
 
-static void admit(struct server *server, int fd)
+static void admit(struct server *server, int fd, const struct peer *peer)
 {
 	struct connection *connection = xcalloc(1, sizeof(*connection));
 
 	connection->server = server;
 	connection->fd = fd;
 	connection->client.control = &server->control;
+	connection->client.peer = *peer;
 	connection->moved_ms = loop_now_ms();
 	connection->watch = loop_io(server->control.loop, fd, LOOP_READ, on_ready, connection);
 	connection->next = server->connections;
@@ -386,6 +408,7 @@ static void on_connect(struct watch *watch, unsigned events, void *data)
 {
 	struct server *server = data;
 	struct error err = { 0 };
+	struct peer peer;
 	_cleanup_close_ int fd = accept4(server->listener.fd, NULL, NULL,
 					 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -398,10 +421,13 @@ static void on_connect(struct watch *watch, unsigned events, void *data)
 		}
 		return;
 	}
-	if (check_peer(fd, &err) < 0 || check_room(server, &err) < 0)
+	if (peer_read(fd, &peer, &err) < 0 || access_admit(&server->control, &peer, &err) < 0 ||
+	    check_room(server, &peer, &err) < 0) {
+		peer_reset(&peer);
 		refuse(fd, &err);
-	else
-		admit(server, take_fd(&fd));
+	} else {
+		admit(server, take_fd(&fd), &peer);
+	}
 }
 
 /* --- opening and closing -----------------------------------------------------------------------
@@ -420,8 +446,10 @@ int server_open(struct loop *loop, const struct settings *settings, struct roste
 		.roster = roster,
 		.handlers = handlers,
 		.data = data,
+		.wake = wake,
 	};
-	if (listen_unix(settings->run_dir, PROTOCOL_SOCKET, &server->listener, err) < 0) {
+	/* For anybody: see access.h. */
+	if (listen_unix(settings->run_dir, PROTOCOL_SOCKET, 0666, &server->listener, err) < 0) {
 		server_close(server);
 		return -1;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket, RUN_DIR/control.sock (0600, root): stokerctl asks here. Requests and answers
- * are lines of JSON, see control/protocol.h. A slow or silent client holds up nobody.
+ * The control socket, RUN_DIR/control.sock: stokerctl asks here. Everybody can connect; who is
+ * heard, and in what, is decided by peer.h and access.h. Requests and answers are lines of JSON,
+ * see control/protocol.h. A slow or silent client holds up nobody.
  */
 #ifndef STOKER_CONTROL_SERVER_H
 #define STOKER_CONTROL_SERVER_H
@@ -23,6 +24,8 @@ struct control_handlers {
 	/* Members of the daemon's own for `status`: version, uptime, last reload and its error,
 	 * and warnings that hold until somebody mends the host or its settings. */
 	json_t *(*describe)(void *data);
+	/* What holds now, for who may do what; NULL: nothing was valid yet. */
+	const struct fleet *(*fleet)(void *data);
 };
 
 struct server;

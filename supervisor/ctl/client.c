@@ -50,7 +50,7 @@ static const char *remedy_of(int number)
 		return " (is it running? systemctl status stokerd)";
 	case EACCES:
 	case EPERM:
-		return " (only root may control it: sudo stokerctl ...)";
+		return " (try: sudo stokerctl ...)";
 	default:
 		return "";
 	}
@@ -153,6 +153,43 @@ int client_ask(const struct ctl *ctl, const struct request *request, answer_fn *
 		return -1;
 	line = protocol_format_request(request);
 	return converse(fd, line, fn, data, ret_done, err);
+}
+
+static int read_first_line(int fd, struct strbuf *in, struct error *err)
+{
+	for (;;) {
+		_cleanup_free_ char *line = NULL;
+		char bytes[4096];
+		size_t length;
+		ssize_t n;
+
+		if (protocol_take_line(in, PROTOCOL_ANSWER_MAX, &line, &length) > 0)
+			return take_answer(line, length, NULL, NULL, NULL, err);
+		n = recv(fd, bytes, sizeof(bytes), 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_set(err, "stokerd closed the connection without an answer");
+		strbuf_add(in, bytes, (size_t)n);
+	}
+}
+
+int client_open_session(const struct ctl *ctl, const struct request *request, int *ret_fd,
+			struct strbuf *ret_in, struct error *err)
+{
+	_cleanup_free_ char *path = NULL, *line = protocol_format_request(request);
+	_cleanup_close_ int fd = -1;
+
+	if (strlen(line) > PROTOCOL_REQUEST_MAX)
+		return error_set(err, "the command has more than %d bytes", PROTOCOL_REQUEST_MAX);
+	if (find_socket(ctl, &path, err) < 0 || dial(path, &fd, err) < 0)
+		return -1;
+	if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 && errno != EPIPE)
+		return error_errno(err, errno, "cannot ask stokerd");
+	if (read_first_line(fd, ret_in, err) < 0)
+		return -1;
+	*ret_fd = take_fd(&fd);
+	return 0;
 }
 
 int client_tell(const struct ctl *ctl, const struct request *request)

@@ -19,6 +19,11 @@ int client_ask(const struct ctl *ctl, const struct request *request, answer_fn *
 /* The same for a command without answers but the last. Returns an exit code. */
 int client_tell(const struct ctl *ctl, const struct request *request);
 
+/* Asks for a session: *ret_fd is the caller's, and speaks its frames, the first bytes of which may
+ * be in `ret_in` already. */
+int client_open_session(const struct ctl *ctl, const struct request *request, int *ret_fd,
+			struct strbuf *ret_in, struct error *err);
+
 /* A request of `command` about the first argument, if there is one. -1: it is too long. */
 int request_init(struct request *ret, enum protocol_command command, const struct ctl *ctl,
 		 struct error *err);

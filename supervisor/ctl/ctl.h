@@ -29,13 +29,19 @@ struct ctl {
 	const char *compression;
 	uint64_t lines;
 	uint64_t timeout_ms;
+	bool has_input; /* exec, as all below */
+	bool has_terminal;
+	bool is_detached;
+	const char *user, *working_dir;
+	const char **environment; /* owned by main */
+	size_t environment_count;
 };
 
 typedef int ctl_command_fn(const struct ctl *ctl);
 
-ctl_command_fn ctl_check, ctl_doctor, ctl_events, ctl_guard, ctl_image_inspect, ctl_image_list,
-	ctl_image_prune, ctl_image_pull, ctl_logs, ctl_pause, ctl_plan, ctl_reload, ctl_restart,
-	ctl_resume, ctl_status, ctl_version;
+ctl_command_fn ctl_check, ctl_doctor, ctl_events, ctl_exec, ctl_guard, ctl_image_inspect,
+	ctl_image_list, ctl_image_prune, ctl_image_pull, ctl_logs, ctl_pause, ctl_plan, ctl_reload,
+	ctl_restart, ctl_resume, ctl_status, ctl_version;
 
 /* Prints "stokerctl: MESSAGE" on stderr; returns EXIT_REFUSED. */
 int ctl_fail(const struct error *err);

@@ -23,6 +23,14 @@ enum {
 	OPTION_PLATFORM = 64,
 	OPTION_DRY_RUN = 128,
 	OPTION_COMPRESS = 256,
+	OPTION_INPUT = 512,
+	OPTION_TERMINAL = 1024,
+	OPTION_DETACH = 2048,
+	OPTION_USER = 4096,
+	OPTION_DIRECTORY = 8192,
+	OPTION_ENVIRONMENT = 16384,
+	OPTIONS_EXEC = OPTION_INPUT | OPTION_TERMINAL | OPTION_DETACH | OPTION_USER |
+		       OPTION_DIRECTORY | OPTION_ENVIRONMENT,
 };
 
 static const struct command {
@@ -42,6 +50,9 @@ static const struct command {
 	  "show what runs, and why what does not" },
 	{ "logs", ctl_logs, OPTION_FOLLOW | OPTION_LINES, 1, 1, "logs [-f] [-n LINES] VM",
 	  "show what a VM said" },
+	{ "exec", ctl_exec, OPTIONS_EXEC, 2, 100000,
+	  "exec [-it] [-u USER] [-w DIR] [-e K=V] [--detach] VM -- COMMAND...",
+	  "run a program in a VM, beside its workload", "the name of a VM and a command" },
 	{ "guard", ctl_guard, 0, 1, 1, "guard VM", "show what the guard passed and dropped" },
 	{ "restart", ctl_restart, 0, 1, 1, "restart VM",
 	  "stop a VM gracefully and start it again" },
@@ -86,6 +97,12 @@ static const struct option {
 	  "image pull -o: not this host's, as in linux/arm64" },
 	{ 0, "compress", OPTION_COMPRESS, "METHOD[:LEVEL]",
 	  "image pull -o: zstd, gzip, lz4 or xz (default as in stoker.ini)" },
+	{ 'i', "input", OPTION_INPUT, NULL, "exec: it reads our standard input" },
+	{ 't', "tty", OPTION_TERMINAL, NULL, "exec: it has a terminal, which is ours" },
+	{ 'u', "user", OPTION_USER, "USER", "exec: as in the manifest (default: the workload's)" },
+	{ 'w', "workdir", OPTION_DIRECTORY, "DIR", "exec: start there (default: as the workload)" },
+	{ 'e', "env", OPTION_ENVIRONMENT, "KEY=VALUE", "exec: set this too; may be repeated" },
+	{ 0, "detach", OPTION_DETACH, NULL, "exec: leave it running; it speaks to the VM's log" },
 	{ 'n', "dry-run", OPTION_DRY_RUN, NULL, "image prune: only say what would go" },
 };
 
@@ -204,6 +221,22 @@ static int parse_number(const char *text, uint64_t max, uint64_t *ret)
 	return *text < '0' || *text > '9' || *end || errno || *ret > max ? -1 : 0;
 }
 
+static void set_exec_option(struct ctl *ctl, const struct option *option, const char *value)
+{
+	if (option->bit == OPTION_INPUT)
+		ctl->has_input = true;
+	else if (option->bit == OPTION_TERMINAL)
+		ctl->has_terminal = true;
+	else if (option->bit == OPTION_DETACH)
+		ctl->is_detached = true;
+	else if (option->bit == OPTION_USER)
+		ctl->user = value;
+	else if (option->bit == OPTION_DIRECTORY)
+		ctl->working_dir = value;
+	else
+		ctl->environment[ctl->environment_count++] = value;
+}
+
 static int set_option(struct line *line, const struct option *option, const char *value)
 {
 	struct ctl *ctl = &line->ctl;
@@ -236,6 +269,8 @@ static int set_option(struct line *line, const struct option *option, const char
 		ctl->compression = value;
 	else if (option->bit == OPTION_DRY_RUN)
 		ctl->is_dry_run = true;
+	else if (option->bit & OPTIONS_EXEC)
+		set_exec_option(ctl, option, value);
 	else if (option->letter == 'c')
 		ctl->settings_path = value;
 	else if (option->letter == 's')
@@ -339,6 +374,7 @@ static int parse(struct line *line, int argc, char **argv)
 	line->ctl.timeout_ms = 300 * 1000;
 	line->args = xcalloc((size_t)argc + 1, sizeof(*line->args));
 	line->ctl.args = line->args;
+	line->ctl.environment = xcalloc((size_t)argc + 1, sizeof(char *));
 	for (int i = 1; i < argc && result == EXIT_DONE; i++) {
 		if (is_plain || argv[i][0] != '-' || !argv[i][1])
 			result = take_plain(line, argv[i]);
@@ -447,6 +483,7 @@ int main(int argc, char **argv)
 		result = run(&line);
 	}
 	free(line.args);
+	free(line.ctl.environment);
 	/* A full disk or a closed pipe behind our output is a failure like any other. */
 	if ((fflush(stdout) != 0 || ferror(stdout)) && result == EXIT_DONE) {
 		perror("stokerctl: standard output");

@@ -22,11 +22,13 @@
 #include "base/cleanup.h"
 #include "base/strbuf.h"
 #include "guest-init/protocol.h"
+#include "guest/exec.h"
 
 enum {
 	IN_MAX = sizeof(struct frame_header) + FRAME_PAYLOAD_MAX,
 	OUT_MAX = 4 * FRAME_PAYLOAD_MAX, /* a guest that reads nothing holds no more than this */
-	SKIP_MAX = 8 << 20,		 /* queues of QEMU, the port and the socket, generously */
+	SESSIONS_OUT_MAX = OUT_MAX + EXEC_SESSIONS_MAX * (EXEC_WINDOW + FRAME_PAYLOAD_MAX),
+	SKIP_MAX = 8 << 20, /* queues of QEMU, the port and the socket, generously */
 	GREET_EVERY_MS = 1000,
 	SEEN_AFTER_MS = 50,		   /* when little was logged */
 	SEEN_AFTER_BYTES = LOG_WINDOW / 8, /* or as soon as this much was */
@@ -55,6 +57,8 @@ struct channel {
 	unsigned unanswered; /* pings */
 	uint64_t silence_ms;
 
+	struct exec *execs; /* list; exec.c */
+
 	uint8_t in[IN_MAX];
 	size_t in_length;
 	struct strbuf out;     /* being written */
@@ -81,6 +85,7 @@ static void silence(struct channel *channel)
 	channel->greeter = watch_free(channel->greeter);
 	channel->teller = watch_free(channel->teller);
 	channel->keeper = watch_free(channel->keeper);
+	exec_lose_all(&channel->execs);
 }
 
 /* The last callback. Returns -1 so that the caller stops looking at the channel. */
@@ -92,13 +97,21 @@ static int lose(struct channel *channel, const struct error *why)
 	return -1;
 }
 
-static void append_frame(struct strbuf *to, enum frame_type type, const void *payload,
-			 size_t length)
+static void append_numbered(struct strbuf *to, unsigned type, unsigned number, const void *payload,
+			    size_t length)
 {
-	struct frame_header header = { .length = htole32((uint32_t)length), .type = htole16(type) };
+	struct frame_header header = { .length = htole32((uint32_t)length),
+				       .type = htole16((uint16_t)type),
+				       .stream = htole16((uint16_t)number) };
 
 	strbuf_add(to, &header, sizeof(header));
 	strbuf_add(to, payload, length);
+}
+
+static void append_frame(struct strbuf *to, enum frame_type type, const void *payload,
+			 size_t length)
+{
+	append_numbered(to, type, 0, payload, length);
 }
 
 /* --- writing -------------------------------------------------------------------------------- */
@@ -280,19 +293,16 @@ static void copy_printable(char *to, const char *from, size_t size)
 	to[i] = '\0';
 }
 
-static int on_exit_report(struct channel *channel, const uint8_t *payload, size_t length)
+/* The end of the workload, or of a session. -1: it makes no sense. */
+static int read_exit(const uint8_t *payload, size_t length, struct channel_exit *ret)
 {
 	struct frame_exit report = { 0 };
 	struct channel_exit told = { 0 };
-	struct error err;
 
 	if (length == sizeof(report))
 		memcpy(&report, payload, sizeof(report));
-	if (channel->exit_seen || !exit_is_sane(&report)) {
-		error_set(&err, "guest sent an exit report that makes no sense");
-		return lose(channel, &err);
-	}
-	channel->exit_seen = true;
+	if (!exit_is_sane(&report))
+		return -1;
 	switch ((enum exit_kind)le32toh(report.kind)) {
 	case EXIT_CODE:
 		told.kind = CHANNEL_EXITED;
@@ -310,11 +320,51 @@ static int on_exit_report(struct channel *channel, const uint8_t *payload, size_
 	told.code = (int)le32toh((uint32_t)report.code);
 	_Static_assert(sizeof(told.message) == sizeof(report.message), "one limit");
 	copy_printable(told.message, report.message, sizeof(told.message));
+	*ret = told;
+	return 0;
+}
+
+static int on_exit_report(struct channel *channel, const uint8_t *payload, size_t length)
+{
+	struct channel_exit told;
+	struct error err;
+
+	if (channel->exit_seen || read_exit(payload, length, &told) < 0) {
+		error_set(&err, "guest sent an exit report that makes no sense");
+		return lose(channel, &err);
+	}
+	channel->exit_seen = true;
 	/* Written at once: the callee may well free the channel, and the guest waits for this. */
 	append_frame(&channel->out, FRAME_EXIT_SEEN, NULL, 0);
 	flush(channel);
 	channel->callbacks.exited(channel->data, &told);
 	return 0;
+}
+
+static int on_session(struct channel *channel, const struct frame_header *header,
+		      const uint8_t *payload)
+{
+	size_t length = le32toh(header->length);
+	unsigned type = le16toh(header->type), number = le16toh(header->stream);
+	struct frame_credit room = { 0 };
+	struct channel_exit how;
+	struct error err;
+	int result;
+
+	if (type == FRAME_EXEC_END && read_exit(payload, length, &how) < 0) {
+		result = error_set(&err, "guest sent an end of session %u that makes no sense",
+				   number);
+	} else if (type == FRAME_EXEC_END) {
+		result = exec_on_end(channel->execs, number, &how, &err);
+	} else if (type == FRAME_EXEC_ROOM) {
+		if (length == sizeof(room))
+			memcpy(&room, payload, sizeof(room));
+		result = exec_on_room(channel->execs, number, le32toh(room.bytes), &err);
+	} else {
+		result = exec_on_output(channel->execs, number, type == FRAME_EXEC_STDERR, payload,
+					length, &err);
+	}
+	return result < 0 ? lose(channel, &err) : 0;
 }
 
 static int on_frame(struct channel *channel, const struct frame_header *header,
@@ -330,6 +380,11 @@ static int on_frame(struct channel *channel, const struct frame_header *header,
 		return on_log(channel, le16toh(header->stream), payload, length);
 	case FRAME_EXIT:
 		return on_exit_report(channel, payload, length);
+	case FRAME_EXEC_STDOUT:
+	case FRAME_EXEC_STDERR:
+	case FRAME_EXEC_ROOM:
+	case FRAME_EXEC_END:
+		return on_session(channel, header, payload);
 	case FRAME_PONG:
 		if (length == 0)
 			return 0;
@@ -523,6 +578,24 @@ struct channel *channel_free(struct channel *channel)
 	if (channel->depth == 0)
 		destroy(channel);
 	return NULL;
+}
+
+struct exec **channel_execs(struct channel *channel)
+{
+	return &channel->execs;
+}
+
+void channel_send_session(struct channel *channel, unsigned type, unsigned number,
+			  const void *payload, size_t length)
+{
+	bool is_unmetered = type == FRAME_EXEC_SIGNAL || type == FRAME_EXEC_RESIZE;
+	size_t limit = is_unmetered ? OUT_MAX : SESSIONS_OUT_MAX;
+
+	if (channel->dead || !channel->greeted ||
+	    channel->out.length + sizeof(struct frame_header) + length > limit)
+		return;
+	append_numbered(&channel->out, type, number, payload, length);
+	update_events(channel);
 }
 
 unsigned channel_protocol(void)

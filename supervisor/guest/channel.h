@@ -57,6 +57,7 @@ struct channel_callbacks {
 };
 
 struct channel;
+struct exec;
 
 /* Owns fd from here on. A guest that has not the peer's key is lost. */
 struct channel *channel_new(struct loop *loop, int fd, const struct channel_peer *peer,
@@ -73,6 +74,13 @@ uint64_t channel_log_seen(const struct channel *channel);
  * freed, for a hello that did not come. */
 void channel_hand_over(struct channel *channel, const struct channel_callbacks *callbacks,
 		       void *data, struct channel *from);
+
+/* For guest/exec.c: the sessions of this channel, and a frame for one of them. Nothing is sent to a
+ * guest that has read nothing of what sixteen sessions may have waiting; signals and sizes, of
+ * which a client may send any number, go sooner. */
+struct exec **channel_execs(struct channel *channel);
+void channel_send_session(struct channel *channel, unsigned type, unsigned number,
+			  const void *payload, size_t length);
 
 /* Asks stoker-init to end the workload: its stop signal, then SIGKILL after grace_ms, then power
  * off. `signal` 0 = the image's. */

@@ -398,6 +398,18 @@ int instance_resume(struct instance *instance, struct error *err)
 	return 0;
 }
 
+int instance_exec(struct instance *instance, const struct exec_request *request,
+		  const struct exec_callbacks *callbacks, void *data, struct exec **ret,
+		  struct error *err)
+{
+	if (instance->phase != PHASE_RUNNING)
+		return error_set(err, "%s is %s (only in a running VM can something be started)",
+				 instance->spec->name, phase_name(instance->phase));
+	if (!instance->channel || !channel_is_greeted(instance->channel))
+		return error_set(err, "%s: its guest does not listen now", instance->spec->name);
+	return exec_start(instance->channel, request, callbacks, data, ret, err);
+}
+
 void instance_refresh_hosts(struct instance *instance)
 {
 	const struct instance_context *context = instance->context;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "guest/exec.h"
 #include "image/image.h"
 #include "instance/boot.h"
 #include "loop/loop.h"
@@ -70,6 +71,11 @@ int instance_resume(struct instance *instance, struct error *err);
 
 /* Nothing guards its tap: a VM that runs is killed, and goes on as its restart policy says. */
 void instance_unguarded(struct instance *instance, const char *why);
+
+/* A session in its guest. -1 when it does not run, or nobody listens there now. */
+int instance_exec(struct instance *instance, const struct exec_request *request,
+		  const struct exec_callbacks *callbacks, void *data, struct exec **ret,
+		  struct error *err);
 
 void instance_refresh_hosts(struct instance *instance);
 

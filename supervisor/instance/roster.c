@@ -533,6 +533,15 @@ int roster_restart(struct roster *roster, const char *name, struct error *err)
 	return 0;
 }
 
+int roster_exec(struct roster *roster, const char *name, const struct exec_request *request,
+		const struct exec_callbacks *callbacks, void *data, struct exec **ret,
+		struct error *err)
+{
+	struct instance *instance = find_or_say(roster, name, err);
+
+	return instance ? instance_exec(instance, request, callbacks, data, ret, err) : -1;
+}
+
 int roster_pause(struct roster *roster, const char *name, struct error *err)
 {
 	struct instance *instance = find_or_say(roster, name, err);

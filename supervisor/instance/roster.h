@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "guest/exec.h"
 #include "image/image.h"
 #include "loop/loop.h"
 #include "model/fleet.h"
@@ -52,6 +53,11 @@ int roster_restart(struct roster *roster, const char *name, struct error *err);
  * are errors. */
 int roster_pause(struct roster *roster, const char *name, struct error *err);
 int roster_resume(struct roster *roster, const char *name, struct error *err);
+
+/* A session in the guest of an instance; see guest/exec.h. */
+int roster_exec(struct roster *roster, const char *name, const struct exec_request *request,
+		const struct exec_callbacks *callbacks, void *data, struct exec **ret,
+		struct error *err);
 
 /* Path of the current log file of an instance; the caller frees it. */
 int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err);

@@ -20,6 +20,7 @@ struct fleet *fleet_free(struct fleet *fleet)
 		free(fleet->tenants[i].name);
 		free(fleet->tenants[i].subnets);
 		strv_reset(&fleet->tenants[i].registries);
+		strv_reset(&fleet->tenants[i].operators);
 	}
 	for (size_t i = 0; i < fleet->spec_count; i++)
 		spec_free(fleet->specs[i]);

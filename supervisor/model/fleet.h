@@ -16,6 +16,7 @@ struct tenant {
 	struct prefix *subnets;
 	size_t subnet_count;
 	struct strv registries; /* empty = any */
+	struct strv operators;	/* groups of the host that may see logs and exec */
 	uint32_t limit_vms;	/* 0 = no limit, here and below */
 	uint32_t limit_cpus;
 	uint64_t limit_memory_bytes;

@@ -17,7 +17,8 @@ struct roster {
 	bool is_settled;
 	char *log_path; /* of every instance */
 	struct image_store *images;
-	char told[64]; /* "restart acme/web": what it was told to do last */
+	struct channel *channel; /* of every instance; NULL: none */
+	char told[64];		 /* "restart acme/web": what it was told to do last */
 };
 
 static const struct instance_status *fake_find(const struct roster *roster, const char *name)
@@ -50,6 +51,15 @@ static int fake_tell(struct roster *roster, const char *verb, const char *name, 
 int roster_restart(struct roster *roster, const char *name, struct error *err)
 {
 	return fake_tell(roster, "restart", name, err);
+}
+
+int roster_exec(struct roster *roster, const char *name, const struct exec_request *request,
+		const struct exec_callbacks *callbacks, void *data, struct exec **ret,
+		struct error *err)
+{
+	return roster->channel && fake_check(roster, name, err) == 0
+		       ? exec_start(roster->channel, request, callbacks, data, ret, err)
+		       : -1;
 }
 
 int roster_pause(struct roster *roster, const char *name, struct error *err)

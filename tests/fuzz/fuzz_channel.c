@@ -3,9 +3,10 @@
  * The host's end of the channel against any guest: clang -fsanitize=fuzzer,address,undefined. The
  * guest is the other end of a socket pair. The first byte says how: its low bit whether the guest
  * answers the greeting before the rest of the bytes, the next three bits what the callee does to
- * the channel and when, the others how the bytes are cut.
+ * the channel and when, three others how the bytes are cut, the last whether there are sessions.
  */
 #include <endian.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,11 +16,24 @@
 
 #include "guest-init/protocol.h"
 #include "guest/channel.h"
+#include "guest/exec.h"
 #include "loop/loop.h"
 
 enum { ACT_NEVER, FREE_AT_HELLO, FREE_AT_LOG, FREE_AT_EXIT, ASK_AT_LOG, ACTS };
 
-enum { ROUNDS_MAX = 8192 }; /* what is longer is cut off */
+enum {
+	ROUNDS_MAX = 8192, /* what is longer is cut off */
+	SESSIONS = 3,
+	INPUT = 700,
+	GRANTED_AT = 3000,
+};
+
+struct session {
+	struct scene *scene;
+	struct exec *exec;
+	size_t credit; /* that was granted and not used */
+	bool has_ended;
+};
 
 struct scene {
 	struct loop *loop;
@@ -31,6 +45,8 @@ struct scene {
 	const uint8_t *bytes; /* the guest's, not sent yet */
 	size_t left, cut;
 	unsigned rounds;
+	struct session sessions[SESSIONS];
+	bool is_awaited;
 };
 
 static const struct channel_peer peer = { .key = "of the guest that is meant" };
@@ -96,6 +112,69 @@ static void on_lost(void *data, const struct error *why)
 	scene->channel = channel_free(scene->channel);
 }
 
+/* --- sessions: three that never rest ---------------------------------------------------------- */
+
+static void on_output(void *data, bool is_error, const void *bytes, size_t length)
+{
+	struct session *session = data;
+	static volatile uint8_t sink;
+
+	require(session->exec && !session->has_ended && length && length <= session->credit);
+	sink = ((const uint8_t *)bytes)[0] ^ ((const uint8_t *)bytes)[length - 1] ^ is_error;
+	(void)sink;
+	session->credit -= length;
+}
+
+static void on_room(void *data)
+{
+	struct session *session = data;
+
+	require(session->exec && !session->has_ended);
+	require(exec_room(session->exec) <= EXEC_FIRST_CREDIT);
+}
+
+static void on_ended(void *data, const struct channel_exit *how)
+{
+	struct session *session = data;
+
+	require(session->exec && !session->has_ended);
+	require(memchr(how->message, '\0', sizeof(how->message)) != NULL);
+	session->has_ended = true;
+}
+
+static void start_session(struct session *session)
+{
+	static const struct exec_callbacks callbacks = { on_output, on_room, on_ended };
+	static char *command[] = { "sh", "-c", "true", NULL };
+	const struct exec_request request = { .command = { .items = command, .count = 3 } };
+
+	*session = (struct session){ .scene = session->scene, .credit = EXEC_FIRST_CREDIT };
+	/* Those that were left and of which no end was said count. */
+	if (exec_start(session->scene->channel, &request, &callbacks, session, &session->exec,
+		       NULL) < 0)
+		session->exec = NULL;
+}
+
+static void use_session(struct session *session, unsigned round)
+{
+	static const char input[INPUT];
+
+	if (!session->exec) {
+		start_session(session);
+	} else if (session->has_ended || round % 64 == 63) {
+		session->exec = exec_free(session->exec);
+	} else if (session->credit < GRANTED_AT) {
+		session->credit += GRANTED_AT;
+		exec_grant(session->exec, GRANTED_AT);
+	} else {
+		exec_input(session->exec, input, round % INPUT);
+		exec_resize(session->exec, 24, 80);
+		exec_signal(session->exec, 15);
+	}
+}
+
+/* --- the guest -------------------------------------------------------------------------------- */
+
 /* Sends the next piece, or the end. */
 static void on_tick(struct watch *watch, unsigned events, void *data)
 {
@@ -106,6 +185,13 @@ static void on_tick(struct watch *watch, unsigned events, void *data)
 	(void)events;
 	if (!scene->channel || ++scene->rounds > ROUNDS_MAX) {
 		loop_stop(scene->loop);
+		return;
+	}
+	for (size_t i = 0; i < SESSIONS && scene->hellos; i++)
+		if (scene->sessions[i].scene)
+			use_session(&scene->sessions[i], scene->rounds + (unsigned)i);
+	if (scene->is_awaited && !scene->hellos) { /* then its frames would be of no session */
+		watch_rearm(watch, 0);
 		return;
 	}
 	if (piece) {
@@ -170,6 +256,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	scene.cut = cuts[bytes[0] >> 4 & 7];
 	scene.bytes = bytes + 1;
 	scene.left = length - 1;
+	for (size_t i = 0; i < SESSIONS && bytes[0] & 0x80; i++)
+		scene.sessions[i].scene = &scene;
+	scene.is_awaited = (bytes[0] & 0x81) == 0x81;
 	scene.channel = channel_new(scene.loop, ends[0], &peer, &callbacks, &scene);
 	if (bytes[0] & 1) {
 		struct watch *heard = loop_io(scene.loop, ends[1], LOOP_READ, on_greeted, &scene);
@@ -183,6 +272,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	require(scene.hellos == (bytes[0] & 1u) && (!scene.channel || scene.rounds > ROUNDS_MAX));
 	watch_free(scene.tick);
 	channel_free(scene.channel);
+	for (size_t i = 0; i < SESSIONS; i++) {
+		require(!scene.sessions[i].exec || scene.sessions[i].has_ended);
+		exec_free(scene.sessions[i].exec);
+	}
 	close(ends[1]);
 	loop_free(scene.loop);
 	return 0;

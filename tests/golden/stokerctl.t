@@ -433,6 +433,10 @@ check_usage(['image', 'pul', 'x'], 2,
 	"stokerctl: unknown command 'image pul' (did you mean 'image pull'?)\n$try");
 check_usage(['image', 'pull'], 2, "stokerctl: 'image pull' needs the name of an image (usage: "
 	. "stokerctl image pull [-o FILE [--platform OS/ARCH] [--compress METHOD]] IMAGE)\n$try");
+check_usage(['exec', 'a/b'], 2, "stokerctl: 'exec' needs the name of a VM and a command (usage: "
+	. "stokerctl exec [-it] [-u USER] [-w DIR] [-e K=V] [--detach] VM -- COMMAND...)\n$try");
+check_usage(['logs', '-i', 'a/b'], 2, "stokerctl: 'logs' takes no --input "
+	. "(usage: stokerctl logs [-f] [-n LINES] VM)\n$try");
 check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do with '-f' "
 	. "(usage: stokerctl plan)\n$try");
 

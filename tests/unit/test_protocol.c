@@ -30,6 +30,8 @@ static void test_round_trip(void **state)
 		request.follow = command == COMMAND_LOGS || command == COMMAND_EVENTS;
 		request.lines = command == COMMAND_LOGS ? 25 : 0;
 		request.timeout_ms = command == COMMAND_RELOAD ? 1500 : 0;
+		if (command == COMMAND_EXEC)
+			request.session = json_pack("{s:[s]}", "command", "ls");
 		line = protocol_format_request(&request);
 		assert_int_equal(line[strlen(line) - 1], '\n');
 		assert_int_equal(parse(line, &parsed, NULL), 0);
@@ -40,6 +42,10 @@ static void test_round_trip(void **state)
 			assert_string_equal(parsed.image, request.image);
 		assert_int_equal(parsed.lines, request.lines);
 		assert_int_equal(parsed.timeout_ms, request.timeout_ms);
+		assert_true(json_equal(parsed.session, request.session) ||
+			    (!parsed.session && !request.session));
+		request_reset(&parsed);
+		request_reset(&request);
 		free(line);
 	}
 }
@@ -85,6 +91,12 @@ static void test_refused(void **state)
 		  "'lines' is not a number from 0 to 100000" },
 		{ "{\"command\":\"logs\",\"name\":\"a/b\",\"lines\":1.5}",
 		  "'lines' is not a number from 0 to 100000" },
+		{ "{\"command\":\"exec\",\"name\":\"a/b\"}", "'exec' needs a session" },
+		{ "{\"command\":\"exec\",\"name\":\"a/b\",\"session\":[]}",
+		  "'session' is not an object" },
+		{ "{\"command\":\"exec\",\"session\":{}}", "'exec' needs the name of an instance" },
+		{ "{\"command\":\"logs\",\"name\":\"a/b\",\"session\":{}}",
+		  "'logs' has no member 'session'" },
 		{ "{\"command\":\"reload\",\"timeout_ms\":86400001}",
 		  "'timeout_ms' is not a number from 0 to 86400000" },
 	};

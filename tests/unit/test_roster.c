@@ -162,6 +162,18 @@ uint32_t instance_slot(const struct instance *instance)
 	return instance->slot;
 }
 
+int instance_exec(struct instance *instance, const struct exec_request *request,
+		  const struct exec_callbacks *callbacks, void *data, struct exec **ret,
+		  struct error *err)
+{
+	(void)instance;
+	(void)request;
+	(void)callbacks;
+	(void)data;
+	(void)ret;
+	return error_set(err, "no guest");
+}
+
 bool instance_holds(const struct instance *instance, const struct address *address)
 {
 	(void)instance;
