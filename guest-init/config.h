@@ -49,7 +49,7 @@ struct config {
 	char *peers;
 	struct list tmpfs;
 	struct list volume_paths; /* the image's */
-	struct list ulimits, sysctls;
+	struct list ulimits, sysctls, volumes;
 	struct file_list files;
 	struct list disks; /* none: they have serials */
 	bool read_only;

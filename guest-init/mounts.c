@@ -124,7 +124,7 @@ static bool look_by_order(const char *name, const struct list *order, char devic
 }
 
 /* Discovery may still be going on. */
-static int find_disk(const char *name, const struct list *order, char device[64],
+int mounts_find_disk(const char *name, const struct list *order, char device[64],
 		     struct failure *why)
 {
 	const struct timespec pause = { .tv_nsec = DISK_POLL_MS * 1000000L };
@@ -148,7 +148,7 @@ static int mount_disk(const struct disk *disk, const struct config *config, stru
 {
 	char device[64];
 
-	if (find_disk(disk->name, &config->disks, device, why) < 0)
+	if (mounts_find_disk(disk->name, &config->disks, device, why) < 0)
 		return -1;
 	if (disk->is_checked && config->verify && verity_open(config->verity, device, why) < 0)
 		return -1;
@@ -204,6 +204,16 @@ static void empty_directory(int parent, const char *name, dev_t device)
 	closedir(dir);
 }
 
+void mounts_remove_tree(int parent, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	empty_directory(parent, name, st.st_dev);
+	unlinkat(parent, name, AT_REMOVEDIR);
+}
+
 static int switch_root(struct failure *why)
 {
 	struct stat st;
@@ -234,7 +244,7 @@ int mounts_root(struct mounts *mounts, const struct config *config, struct failu
 	/* The overlay holds them by itself. */
 	umount2("/base", MNT_DETACH);
 	umount2("/upper", MNT_DETACH);
-	if (switch_root(why) < 0)
+	if (volumes_mount(config, &mounts->volumes, why) < 0 || switch_root(why) < 0)
 		return -1;
 	mounts->root = (int)syscall(SYS_open_tree, AT_FDCWD, "/",
 				    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -258,6 +268,14 @@ static bool is_empty(const char *path)
 	return empty;
 }
 
+/* A volume or a tmpfs of the manifest's. */
+static bool is_mounted(const char *path)
+{
+	struct stat root, st;
+
+	return stat("/", &root) == 0 && stat(path, &st) == 0 && st.st_dev != root.st_dev;
+}
+
 /* An image that put something there (/run/postgresql) wants to find it again. */
 static int mount_scratch(struct failure *why)
 {
@@ -267,7 +285,8 @@ static int mount_scratch(struct failure *why)
 	};
 
 	for (size_t i = 0; i < sizeof(scratch) / sizeof(*scratch); i++)
-		if (is_empty(scratch[i].target) && mount_one(&scratch[i], why) < 0)
+		if (!is_mounted(scratch[i].target) && is_empty(scratch[i].target) &&
+		    mount_one(&scratch[i], why) < 0)
 			return -1;
 	return 0;
 }
@@ -359,4 +378,6 @@ void mounts_finish(struct mounts *mounts)
 		make_read_only(mounts->root);
 	if (mounts->upper >= 0)
 		make_read_only(mounts->upper);
+	for (size_t i = 0; i < mounts->volumes.count; i++)
+		make_read_only(mounts->volumes.fds[i]);
 }

@@ -63,6 +63,7 @@ enum config_tag {
 	CONFIG_SECRET, /* likewise; its path is a name in /run/secrets, a tmpfs */
 	CONFIG_ULIMIT, /* "nofile=1024:4096": soft and hard, -1 = unlimited */
 	CONFIG_SYSCTL, /* "net.core.somaxconn=1024" */
+	CONFIG_VOLUME, /* "volume0\tdata\trw\t/srv": its disk's serial, name, "ro" or "rw", place */
 
 	/* Only in /stoker/modules, which lies beside the modules in the cached segment. */
 	CONFIG_MODULE = 64, /* a path in the initramfs, in the order to load */

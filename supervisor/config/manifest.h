@@ -27,8 +27,9 @@ struct vm_draft {
 			     of the replica, or addresses */
 	uint32_t replicas;
 	/* source NULL: not written */
-	struct mark image_mark, hostname_mark, addresses_mark, balloon_mark;
-	char *registry; /* owned; of the image, or its transport; NULL: not valid */
+	struct mark image_mark, hostname_mark, addresses_mark, balloon_mark, volumes_mark;
+	uint64_t volumes_bytes; /* of all its volumes, for one replica */
+	char *registry;		/* owned; of the image, or its transport; NULL: not valid */
 	struct placed_address *addresses; /* owned */
 	size_t address_count;
 	struct publish publish;
@@ -77,5 +78,6 @@ FIELD_PARSER(parse_entrypoint);
 FIELD_PARSER(parse_command);
 FIELD_PARSER(parse_hostname);
 FIELD_PARSER(parse_restart);
+FIELD_PARSER(parse_volumes);
 
 #endif

@@ -281,6 +281,23 @@ int scalar_path(const char *text, struct error *err)
 	return 0;
 }
 
+bool scalar_path_is_within(const char *path, const char *directory)
+{
+	for (;;) {
+		size_t part;
+
+		path += strspn(path, "/");
+		directory += strspn(directory, "/");
+		part = strcspn(directory, "/");
+		if (part == 0)
+			return true;
+		if (strcspn(path, "/") != part || memcmp(path, directory, part) != 0)
+			return false;
+		path += part;
+		directory += part;
+	}
+}
+
 int scalar_user(const char *text, struct error *err)
 {
 	static const char allowed[] =

@@ -39,6 +39,9 @@ int scalar_hostname(const char *text, size_t max, struct error *err);
 /* An absolute path without "." and ".." components and without control characters. */
 int scalar_path(const char *text, struct error *err);
 
+/* Whether one such path is the other or below it, however their slashes are written. */
+bool scalar_path_is_within(const char *path, const char *directory);
+
 /* "name", "uid", "name:group", "uid:gid". */
 int scalar_user(const char *text, struct error *err);
 

@@ -12,6 +12,7 @@
 #include "config/fields.h"
 #include "config/manifest.h"
 #include "config/scalar.h"
+#include "config/volumes.h"
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
@@ -23,6 +24,7 @@
 #define OF_SPEC(member)	      offsetof(struct vm_draft, spec.member)
 #define OF_VM(member)	      offsetof(struct vm_draft, member)
 #define OF_TENANT(member)     offsetof(struct tenant, member)
+#define OF_VOLUME(member)     offsetof(struct volume_draft, member)
 #define OF_ATTACHMENT(member) offsetof(struct attachment, member)
 #define WHOLE		      0 /* the parser fills several fields of the object */
 
@@ -76,6 +78,7 @@ static const struct schema_key vm_keys[] = {
 	{ "stop_grace_period", field_duration, OF_SPEC(stop_grace_ms), .max = 3600000 },
 	{ "read_only", field_bool, OF_SPEC(read_only) },
 	{ "tmpfs", field_tmpfs, OF_SPEC(tmpfs) },
+	{ "volumes", parse_volumes, WHOLE },
 	{ "files", field_files, OF_SPEC(files) },
 	{ "secrets", field_secrets, OF_SPEC(secrets) },
 	{ "ulimits", field_ulimits, OF_SPEC(ulimits) },
@@ -98,6 +101,14 @@ static const struct schema_key rate_network_keys[] = {
 	{ "bandwidth", field_bits, OF_SPEC(rate_network_bandwidth), .min = 64 * KBIT,
 	  .max = 100 * GBIT },
 	{ "packets", field_u32, OF_SPEC(rate_network_packets), .min = 10, .max = 100000000 },
+};
+
+static const struct schema_key volumes_keys[] = {
+	{ "name", field_node, OF_VOLUME(name), .is_required = true },
+	{ "target", field_node, OF_VOLUME(target), .is_required = true },
+	{ "size", field_size, OF_VOLUME(size_bytes), .min = 16 * MIB, .max = 16 * TIB,
+	  .step = 4096 },
+	{ "read_only", field_bool, OF_VOLUME(read_only) },
 };
 
 static const struct schema_key files_keys[] = {
@@ -147,6 +158,7 @@ const struct schema schema_policy = { "a policy", policy_keys, COUNT(policy_keys
 const struct schema schema_rule_to = { "a rule", rule_to_keys, COUNT(rule_to_keys) };
 const struct schema schema_rule_from = { "a rule", rule_from_keys, COUNT(rule_from_keys) };
 
+const struct schema schema_volumes = { "a volume", volumes_keys, COUNT(volumes_keys) };
 const struct schema schema_files = { "a file", files_keys, COUNT(files_keys) };
 const struct schema schema_secrets = { "a secret", secrets_keys, COUNT(secrets_keys) };
 

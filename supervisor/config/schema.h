@@ -38,6 +38,7 @@ extern const struct schema schema_vm;	  /* object: struct vm_draft, as of the ne
 extern const struct schema schema_rate;
 extern const struct schema schema_rate_disk;
 extern const struct schema schema_rate_network;
+extern const struct schema schema_volumes; /* object: struct volume_draft of volumes.h */
 extern const struct schema schema_files;   /* object: struct attachment of attach.c */
 extern const struct schema schema_secrets; /* likewise */
 extern const struct schema schema_policy;  /* object: struct policy */

@@ -118,7 +118,8 @@ static void check_limits(struct report *report, const struct tenant_draft *tenan
 		if (__builtin_add_overflow(memory_bytes, vm->replicas * vm->spec.memory_bytes,
 					   &memory_bytes))
 			memory_bytes = UINT64_MAX;
-		if (__builtin_add_overflow(disk_bytes, vm->replicas * vm->spec.disk_bytes,
+		if (__builtin_add_overflow(disk_bytes,
+					   vm->replicas * (vm->spec.disk_bytes + vm->volumes_bytes),
 					   &disk_bytes))
 			disk_bytes = UINT64_MAX;
 	}
@@ -147,6 +148,65 @@ static void check_balloons(struct report *report, const struct tenant_draft *ten
 		strbuf_puts(&text, " (at most ");
 		scalar_print_size(most, &text);
 		report_add(report, vm->balloon_mark, "%s)", strbuf_text(&text));
+	}
+}
+
+struct placed_volume {
+	const char *line; /* of the spec */
+	const struct vm_draft *vm;
+};
+
+static int compare_volumes(const void *a, const void *b)
+{
+	const struct placed_volume *left = a, *right = b;
+	size_t left_length = strcspn(left->line, "\t"), right_length = strcspn(right->line, "\t");
+	int order = memcmp(left->line, right->line,
+			   left_length < right_length ? left_length : right_length);
+
+	if (order == 0)
+		order = (left_length > right_length) - (left_length < right_length);
+	return order ? order : compare_pointers(left->vm, right->vm);
+}
+
+static void check_tmpfs_above(struct report *report, const struct vm_draft *vm, const char *line)
+{
+	STRV_EACH (mount, &vm->spec.tmpfs)
+		if (scalar_path_is_within(strrchr(line, '\t') + 1, mount))
+			report_add(report, vm->volumes_mark,
+				   "volumes: '%.*s' would lie under the tmpfs '%s'",
+				   (int)strcspn(line, "\t"), line, mount);
+}
+
+/* The guest mounts a tmpfs later than the volumes. */
+static void check_hidden_volumes(struct report *report, const struct vm_draft *vm)
+{
+	STRV_EACH (line, &vm->spec.volumes)
+		check_tmpfs_above(report, vm, line);
+}
+
+/* A volume is one VM's at a time: two would ruin its file system. */
+static void check_volumes(struct report *report, const struct tenant_draft *tenant)
+{
+	size_t count = 0, filled = 0;
+	_cleanup_free_ struct placed_volume *sorted = NULL;
+
+	for (size_t i = 0; i < tenant->vm_count; i++)
+		count += tenant->vms[i].spec.volumes.count;
+	sorted = xcalloc(count, sizeof(*sorted));
+	for (size_t i = 0; i < tenant->vm_count; i++)
+		STRV_EACH (line, &tenant->vms[i].spec.volumes)
+			sorted[filled++] = (struct placed_volume){ line, &tenant->vms[i] };
+	qsort(sorted, count, sizeof(*sorted), compare_volumes);
+	for (size_t i = 1; i < count; i++) {
+		size_t length = strcspn(sorted[i].line, "\t") + 1;
+		_cleanup_free_ char *place = NULL;
+
+		if (strncmp(sorted[i].line, sorted[i - 1].line, length) != 0)
+			continue;
+		place = mark_format(sorted[i - 1].vm->mark);
+		report_add(report, sorted[i].vm->volumes_mark,
+			   "volumes: '%.*s' is also that of the VM at %s", (int)length - 1,
+			   sorted[i].line, place);
 	}
 }
 
@@ -243,6 +303,9 @@ void validate(struct draft *draft, struct report *report)
 
 		check_limits(report, tenant);
 		check_balloons(report, tenant);
+		for (size_t j = 0; j < tenant->vm_count; j++)
+			check_hidden_volumes(report, &tenant->vms[j]);
+		check_volumes(report, tenant);
 		check_registries(report, tenant);
 		if (total <= FLEET_INSTANCES_MAX)
 			check_hostnames(report, tenant, count);

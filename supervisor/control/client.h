@@ -98,6 +98,10 @@ enum progress exec_command_more(struct client *client);
 int exec_command_input(struct client *client, struct strbuf *in);
 struct session *session_free(struct session *session); /* ends it; NULL is fine; returns NULL */
 
+/* volumes.c */
+int volume_list_start(struct client *client, struct error *err);
+int volume_prune_start(struct client *client, struct error *err);
+
 void job_reset(struct job *job);
 
 /* Queues one line, {key: value}; takes the reference. */

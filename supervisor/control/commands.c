@@ -226,4 +226,6 @@ const struct command control_commands[COMMAND_COUNT] = {
 	[COMMAND_IMAGE_INSPECT] = { image_inspect_start, NULL },
 	[COMMAND_IMAGE_PULL] = { image_fetch_start, image_fetch_more },
 	[COMMAND_IMAGE_PRUNE] = { image_prune_start, NULL },
+	[COMMAND_VOLUME_LIST] = { volume_list_start, NULL },
+	[COMMAND_VOLUME_PRUNE] = { volume_prune_start, NULL },
 };

@@ -40,6 +40,8 @@ static const struct {
 	[COMMAND_IMAGE_INSPECT] = { "image-inspect", NEEDS_IMAGE },
 	[COMMAND_IMAGE_PULL] = { "image-pull", NEEDS_IMAGE },
 	[COMMAND_IMAGE_PRUNE] = { "image-prune", HAS_DRY_RUN },
+	[COMMAND_VOLUME_LIST] = { "volume-list", 0 },
+	[COMMAND_VOLUME_PRUNE] = { "volume-prune", HAS_DRY_RUN },
 };
 
 enum { TIMEOUT_MAX_MS = 24 * 3600 * 1000 };

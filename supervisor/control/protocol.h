@@ -23,6 +23,8 @@
  *   image-inspect image        {"image":{...}}
  *   image-pull image           {"progress":{...}} as it goes on, {"image":{...}}
  *   image-prune [dry_run]      {"pruned":{...}}
+ *   volume-list                {"volume":{...}} each
+ *   volume-prune [dry_run]     {"pruned":{...}} each
  */
 #ifndef STOKER_CONTROL_PROTOCOL_H
 #define STOKER_CONTROL_PROTOCOL_H
@@ -61,6 +63,8 @@ enum protocol_command {
 	COMMAND_IMAGE_INSPECT,
 	COMMAND_IMAGE_PULL,
 	COMMAND_IMAGE_PRUNE,
+	COMMAND_VOLUME_LIST,
+	COMMAND_VOLUME_PRUNE,
 	COMMAND_COUNT,
 };
 

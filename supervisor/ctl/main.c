@@ -69,6 +69,10 @@ static const struct command {
 	  "fetch an image; -o: write its squashfs (needs no daemon)", "the name of an image" },
 	{ "image prune", ctl_image_prune, OPTION_DRY_RUN, 0, 0, "image prune [-n]",
 	  "remove the images that nobody needs" },
+	{ "volume list", ctl_volume_list, OPTION_JSON, 0, 0, "volume list [--json]",
+	  "show the named volumes, and who uses them" },
+	{ "volume prune", ctl_volume_prune, OPTION_DRY_RUN, 0, 0, "volume prune [-n]",
+	  "remove the volumes that no VM has: what is in them is gone" },
 	{ "doctor", ctl_doctor, OPTION_JSON, 0, 0, "doctor [--json]",
 	  "examine this host, and say what to do about it (needs no daemon)" },
 	{ "version", ctl_version, 0, 0, 0, "version",
@@ -87,7 +91,7 @@ static const struct option {
 	  "settings (default " STOKER_SYSCONFDIR "/stoker/stoker.ini)" },
 	{ 's', "socket", OPTION_GLOBAL, "PATH", "control socket (default RUN_DIR/control.sock)" },
 	{ 'h', "help", OPTION_GLOBAL, NULL, "show this" },
-	{ 0, "json", OPTION_JSON, NULL, "status, doctor, image: as JSON" },
+	{ 0, "json", OPTION_JSON, NULL, "status, doctor, image, volume: as JSON" },
 	{ 'f', "follow", OPTION_FOLLOW, NULL, "logs, events: go on until interrupted" },
 	{ 'n', "lines", OPTION_LINES, "LINES", "logs: the last LINES, 0 for all (default 100)" },
 	{ 't', "timeout", OPTION_TIMEOUT, "SECONDS",
@@ -103,7 +107,7 @@ static const struct option {
 	{ 'w', "workdir", OPTION_DIRECTORY, "DIR", "exec: start there (default: as the workload)" },
 	{ 'e', "env", OPTION_ENVIRONMENT, "KEY=VALUE", "exec: set this too; may be repeated" },
 	{ 0, "detach", OPTION_DETACH, NULL, "exec: leave it running; it speaks to the VM's log" },
-	{ 'n', "dry-run", OPTION_DRY_RUN, NULL, "image prune: only say what would go" },
+	{ 'n', "dry-run", OPTION_DRY_RUN, NULL, "prune: only say what would go" },
 };
 
 enum { COMMAND_TABLE_COUNT = sizeof(commands) / sizeof(commands[0]) };

@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "guest-init/protocol.h"
+#include "model/volume.h"
 
 enum {
 	PACKED_FILE_MAX = 64 << 20, /* a kernel module or stoker-init; far above any */
@@ -227,6 +228,46 @@ static void add_guest_file(struct strbuf *out, const struct guest_file *file)
 	strbuf_add(out, file->content, file->length);
 }
 
+/* By the components of its target: a volume in another is mounted after that. */
+static size_t volume_depth(const char *line)
+{
+	const char *target = strrchr(line, '\t');
+	size_t depth = 0;
+
+	for (const char *c = target ? target + 1 : ""; *c; c++)
+		depth += c[0] == '/' && c[1] != '/' && c[1] != '\0';
+	return depth;
+}
+
+static int add_volume(struct strbuf *out, const char *text, size_t number, struct error *err)
+{
+	_cleanup_free_ char *line = NULL;
+	struct spec_volume volume;
+
+	if (spec_volume_parse(text, &volume, err) < 0)
+		return -1;
+	line = xasprintf(SPEC_VOLUME_SERIAL "\t%s\t%s\t%s", number, volume.name,
+			 volume.read_only ? "ro" : "rw", volume.target);
+	spec_volume_reset(&volume);
+	config_add_text(out, CONFIG_VOLUME, line);
+	return 0;
+}
+
+static int add_volumes(struct strbuf *out, const struct strv *volumes, struct error *err)
+{
+	size_t left = volumes->count;
+
+	for (size_t depth = 0; left > 0; depth++)
+		for (size_t i = 0; i < volumes->count; i++) {
+			if (volume_depth(volumes->items[i]) != depth)
+				continue;
+			if (add_volume(out, volumes->items[i], i, err) < 0)
+				return -1;
+			left--;
+		}
+	return 0;
+}
+
 static int build_config(const struct guest_config *config, struct strbuf *out, struct error *err)
 {
 	const struct spec *spec = config->spec;
@@ -248,6 +289,8 @@ static int build_config(const struct guest_config *config, struct strbuf *out, s
 	config_add_list(out, CONFIG_TMPFS, &spec->tmpfs);
 	config_add_list(out, CONFIG_ULIMIT, &spec->ulimits);
 	config_add_list(out, CONFIG_SYSCTL, &spec->sysctls);
+	if (add_volumes(out, &spec->volumes, err) < 0)
+		return -1;
 	for (size_t i = 0; i < config->file_count; i++)
 		add_guest_file(out, &config->files[i]);
 	if (config->disks)

@@ -136,15 +136,15 @@ enum event act_prepare(struct instance *instance)
 {
 	const struct instance_context *context = instance->context;
 	struct error err = { 0 };
-	const char *holder;
+	const char *holder, *what;
 
 	instance_disarm(instance);
 	if (is_refused(instance))
 		return EVENT_HOST_REFUSED;
-	holder = context->holder(context->data, instance, &instance->spec->addresses);
+	holder = context->holder(context->data, instance, instance->spec, &what);
 	if (holder) {
 		snprintf(instance->message, sizeof(instance->message),
-			 "waits until %s has released its address", holder);
+			 "waits until %s has released its %s", holder, what);
 		instance_arm(instance, ADDRESS_RETRY_MS);
 		return EVENT_NONE;
 	}

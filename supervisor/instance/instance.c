@@ -3,6 +3,7 @@
  * The one dispatcher, and the callbacks that decode what image/, vmm/ and guest/ say into events.
  */
 #include "instance/internal.h"
+#include "model/volume.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -467,6 +468,11 @@ const struct spec *instance_spec(const struct instance *instance)
 uint32_t instance_slot(const struct instance *instance)
 {
 	return instance->slot;
+}
+
+bool instance_holds_volume(const struct instance *instance, const char *id)
+{
+	return instance->vmm && spec_has_volume(instance->spec, id);
 }
 
 bool instance_holds(const struct instance *instance, const struct address *address)

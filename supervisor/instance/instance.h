@@ -33,10 +33,10 @@ struct instance_context {
 	void (*changed)(void *data, struct instance *instance);
 	/* It holds nothing any more and may be freed, after the current callback. */
 	void (*released)(void *data, struct instance *instance);
-	/* The name of another instance that still has one of these addresses on its tap, or NULL.
-	 */
-	const char *(*holder)(void *data, const struct instance *asking,
-			      const struct address_list *addresses);
+	/* The name of another instance that still has an address of the spec's on its tap, or a
+	 * volume of it in use, and which of both; or NULL. */
+	const char *(*holder)(void *data, const struct instance *asking, const struct spec *spec,
+			      const char **ret_what);
 	/* Why no VM may be started on this host now; NULL: it may. */
 	const char *(*refusal)(void *data);
 	/* Lines for /etc/hosts of this tenant's VMs; the caller frees them. */
@@ -84,6 +84,9 @@ void instance_observe(const struct instance *instance, struct instance_status *r
 const struct spec *instance_spec(const struct instance *instance); /* what it is to be */
 const char *instance_image_id(const struct instance *instance);	   /* what it has; NULL: none */
 uint32_t instance_slot(const struct instance *instance);
+
+/* While its VMM runs; `id` as in model/volume.h. */
+bool instance_holds_volume(const struct instance *instance, const char *id);
 
 /* True while its tap carries this address. */
 bool instance_holds(const struct instance *instance, const struct address *address);

@@ -19,9 +19,11 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "disk/disk.h"
+#include "disk/volume.h"
 #include "guest/initramfs.h"
 #include "instance/internal.h"
 #include "model/fleet.h"
+#include "model/volume.h"
 
 enum {
 	IMAGE_RECORD_MAX = 8 << 20,
@@ -33,6 +35,7 @@ enum {
 /* What the driver gets, owned here until it has its own copies. */
 struct parts {
 	int kernel, initrd, base, upper, tap, console, run_dir;
+	int volumes[VOLUMES_MAX];
 };
 
 static void parts_close(struct parts *parts)
@@ -137,6 +140,32 @@ static int make_upper(const struct instance *instance, struct parts *parts, stru
 	return disk_create(path, &options, &parts->upper, err);
 }
 
+/* They outlive the VM; whoever used them before has ended (instance_holds_volume). */
+static int open_volumes(const struct instance *instance, struct parts *parts, struct error *err)
+{
+	const struct settings *settings = instance->context->settings;
+	const struct spec *spec = instance->spec;
+
+	if (spec->volumes.count > VOLUMES_MAX)
+		return error_set(err, "%zu volumes (at most %d)", spec->volumes.count, VOLUMES_MAX);
+	for (size_t i = 0; i < spec->volumes.count; i++) {
+		_cleanup_free_ char *id = NULL;
+		struct spec_volume volume;
+		int result;
+
+		if (spec_volume_parse(spec->volumes.items[i], &volume, err) < 0)
+			return -1;
+		id = spec_volume_id(spec, &volume);
+		result = volume_open(settings->state_dir, id, volume.size_bytes,
+				     instance_uid(settings, instance->slot), &parts->volumes[i],
+				     err);
+		spec_volume_reset(&volume);
+		if (result < 0)
+			return error_wrap(err, "volume '%s'", id);
+	}
+	return 0;
+}
+
 /* --- initramfs ------------------------------------------------------------------------------- */
 
 static int copy_file(int from, const char *name, int to, struct error *err)
@@ -195,6 +224,8 @@ static int add_config(const struct instance *instance, const struct boot_files *
 	config.file_count = attachments.count;
 	strv_add(&disks, "base"); /* in the order of start_vmm */
 	strv_add(&disks, "upper");
+	for (size_t i = 0; i < spec->volumes.count; i++)
+		strv_addf(&disks, SPEC_VOLUME_SERIAL, i);
 	if (!instance->driver->has_serials)
 		config.disks = &disks;
 	config.image_record = strbuf_text(&record);
@@ -302,7 +333,7 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 {
 	const struct instance_context *context = instance->context;
 	const struct spec *spec = instance->spec;
-	char tap_name[16];
+	char tap_name[16], serials[VOLUMES_MAX][16];
 	struct vmm_config config = {
 		.name = spec->name,
 		.tenant = spec->tenant,
@@ -324,6 +355,11 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 		.console_fd = parts->console,
 	};
 
+	for (size_t i = 0; i < spec->volumes.count; i++) {
+		snprintf(serials[i], sizeof(serials[i]), SPEC_VOLUME_SERIAL, i);
+		config.disks[config.disk_count++] = (struct vmm_disk){ .serial = serials[i],
+								       .fd = parts->volumes[i] };
+	}
 	instance_tap_name(instance->slot, tap_name);
 	spec_mac(spec->name, config.mac);
 	return instance->driver->start(context->loop, context->settings, &config,
@@ -355,15 +391,19 @@ static int prepare_parts(struct instance *instance, struct parts *parts, struct 
 	    open_read(files.kernel_path, &parts->kernel, err) < 0 ||
 	    open_read(instance->image->squashfs_path, &parts->base, err) < 0 ||
 	    make_initrd(instance, &files, parts, err) < 0 || make_upper(instance, parts, err) < 0 ||
-	    make_tap(instance, parts, err) < 0 || start_vmm(instance, run_dir, parts, err) < 0)
+	    open_volumes(instance, parts, err) < 0 || make_tap(instance, parts, err) < 0 ||
+	    start_vmm(instance, run_dir, parts, err) < 0)
 		return -1;
 	return 0;
 }
 
 int instance_prepare(struct instance *instance, struct error *err)
 {
-	struct parts parts = { -1, -1, -1, -1, -1, -1, -1 };
-	int result = prepare_parts(instance, &parts, err);
+	struct parts parts;
+	int result;
+
+	memset(&parts, 0xff, sizeof(parts)); /* -1 in all */
+	result = prepare_parts(instance, &parts, err);
 
 	if (parts.upper >= 0)
 		hide_upper(instance);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "instance/instance.h"
 #include "instance/logfile.h"
+#include "model/volume.h"
 #include "vmm/cgroup.h"
 
 struct roster {
@@ -187,9 +188,45 @@ int roster_watch_guards(struct roster *roster, roster_guard_fn *told, void *data
 	return net_watch(roster->net, roster->loop, on_guard, roster, err);
 }
 
-static const char *on_holder(void *data, const struct instance *asking,
-			     const struct address_list *addresses)
+static bool holds_volume(const struct instance *other, const struct spec *spec)
 {
+	bool holds = false;
+
+	STRV_EACH (line, &spec->volumes) {
+		struct spec_volume volume;
+		char *id;
+
+		if (holds || spec_volume_parse(line, &volume, NULL) < 0)
+			continue;
+		id = spec_volume_id(spec, &volume);
+		holds = instance_holds_volume(other, id);
+		free(id);
+		spec_volume_reset(&volume);
+	}
+	return holds;
+}
+
+bool roster_has_fleet(const struct roster *roster)
+{
+	return roster->fleet;
+}
+
+const char *roster_volume_user(const struct roster *roster, const char *id)
+{
+	for (size_t i = 0; i < roster->count; i++)
+		if (instance_holds_volume(roster->instances[i], id) ||
+		    spec_has_volume(instance_spec(roster->instances[i]), id))
+			return instance_spec(roster->instances[i])->name;
+	for (size_t i = 0; roster->fleet && i < roster->fleet->spec_count; i++)
+		if (spec_has_volume(roster->fleet->specs[i], id))
+			return roster->fleet->specs[i]->name;
+	return NULL;
+}
+
+static const char *on_holder(void *data, const struct instance *asking, const struct spec *spec,
+			     const char **ret_what)
+{
+	const struct address_list *addresses = &spec->addresses;
 	const struct roster *roster = data;
 
 	for (size_t i = 0; i < roster->count; i++) {
@@ -197,9 +234,13 @@ static const char *on_holder(void *data, const struct instance *asking,
 
 		if (other == asking)
 			continue;
+		*ret_what = "address";
 		for (uint32_t j = 0; j < addresses->count; j++)
 			if (instance_holds(other, &addresses->items[j]))
 				return instance_spec(other)->name;
+		*ret_what = "volume";
+		if (holds_volume(other, spec))
+			return instance_spec(other)->name;
 	}
 	return NULL;
 }

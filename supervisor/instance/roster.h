@@ -59,6 +59,12 @@ int roster_exec(struct roster *roster, const char *name, const struct exec_reque
 		const struct exec_callbacks *callbacks, void *data, struct exec **ret,
 		struct error *err);
 
+/* Whether a fleet was applied since it was opened. */
+bool roster_has_fleet(const struct roster *roster);
+
+/* The name of an instance that uses or is to use this volume (model/volume.h); NULL: none. */
+const char *roster_volume_user(const struct roster *roster, const char *id);
+
 /* Path of the current log file of an instance; the caller frees it. */
 int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err);
 

@@ -48,6 +48,7 @@ const struct spec_field spec_fields[] = {
 	ROW("labels", FIELD_STRV, FIELD_LIVE, labels),
 	ROW("read_only", FIELD_BOOL, FIELD_REPLACE, read_only),
 	ROW("tmpfs", FIELD_STRV, FIELD_REPLACE, tmpfs),
+	ROW("volumes", FIELD_STRV, FIELD_REPLACE, volumes),
 	ROW("files", FIELD_STRV, FIELD_REPLACE, files),
 	ROW("secrets", FIELD_STRV, FIELD_REPLACE, secrets),
 	ROW("ulimits", FIELD_STRV, FIELD_REPLACE, ulimits),

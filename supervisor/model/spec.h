@@ -69,6 +69,7 @@ struct spec {
 	struct strv labels;	 /* "key=value", sorted by key */
 	bool read_only;		 /* the root file system */
 	struct strv tmpfs;	 /* mount points */
+	struct strv volumes;	 /* model/volume.h; by name */
 	struct strv files;	 /* model/file.h; by path */
 	struct strv secrets;	 /* likewise; by name */
 	struct strv ulimits;	 /* "nofile=1024:4096", soft and hard, -1 = unlimited; by name */

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "model/volume.h"
+
 static void print_text(const char *text, const char *when_empty, struct strbuf *out)
 {
 	strbuf_puts(out, text && *text ? text : when_empty);
@@ -134,6 +136,25 @@ static void print_grace(const struct spec *spec, struct strbuf *out)
 	print_duration(spec->stop_grace_ms, out);
 }
 
+static void print_volumes(const struct spec *spec, struct strbuf *out)
+{
+	const char *separator = "";
+
+	strbuf_putc(out, '[');
+	STRV_EACH (line, &spec->volumes) {
+		struct spec_volume volume;
+
+		if (spec_volume_parse(line, &volume, NULL) < 0)
+			continue;
+		strbuf_printf(out, "%s%s:%s:", separator, volume.name, volume.target);
+		print_size(volume.size_bytes, out);
+		strbuf_puts(out, volume.read_only ? ":ro" : "");
+		separator = ", ";
+		spec_volume_reset(&volume);
+	}
+	strbuf_putc(out, ']');
+}
+
 static void print_entrypoint(const struct spec *spec, struct strbuf *out)
 {
 	if (spec->has_entrypoint)
@@ -187,6 +208,7 @@ static const struct {
 	{ "entrypoint", "entrypoint", print_entrypoint },
 	{ "has_command", "command", print_command },
 	{ "command", "command", print_command },
+	{ "volumes", "volumes", print_volumes },
 	{ "restart", "restart", print_restart },
 	{ "restart_limit", "restart", print_restart },
 	{ "stop_grace_period", "stop_grace_period", print_grace },

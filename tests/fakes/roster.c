@@ -14,7 +14,7 @@
 struct roster {
 	struct instance_status instances[2000];
 	size_t count;
-	bool is_settled;
+	bool is_settled, has_fleet;
 	char *log_path; /* of every instance */
 	struct image_store *images;
 	struct channel *channel; /* of every instance; NULL: none */
@@ -127,6 +127,18 @@ int roster_policy(const struct roster *roster, const char *name, struct net_poli
 struct image_store *roster_images(const struct roster *roster)
 {
 	return roster->images;
+}
+
+bool roster_has_fleet(const struct roster *roster)
+{
+	return roster->has_fleet;
+}
+
+/* One volume is in use. */
+const char *roster_volume_user(const struct roster *roster, const char *id)
+{
+	(void)roster;
+	return strcmp(id, "acme/used") ? NULL : "acme/web";
 }
 
 bool roster_is_settled(const struct roster *roster)

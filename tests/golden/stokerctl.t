@@ -312,6 +312,18 @@ would go    r.io/a:1
 1 image, 4KiB; 1 file of no image, 7B
 OUT
 	'{"command":"image-prune","dry_run":true}');
+check('volume list', qq({"volume":{"volume":"acme/data","size":67108864,"used":1536,)
+	. qq("used_by":"acme/db"}}\n{"volume":{"volume":"acme/old","size":1,"used":0,"used_by":""}}\n$done),
+	['volume', 'list'], 0, <<'OUT', '', '{"command":"volume-list"}');
+VOLUME     SIZE   ON DISK  USED BY
+acme/data  64MiB  1.5KiB   acme/db
+acme/old   1B     0B       
+OUT
+check('volume prune', qq({"pruned":{"volume":"acme/old","size":1,"used":512,"used_by":""}}\n$done),
+	['volume', 'prune', '-n'], 0, <<'OUT', '', '{"command":"volume-prune","dry_run":true}');
+would go    acme/old
+1 volume, 512B
+OUT
 check('image pull', '{"progress":{"progress_stage":"download","progress_done":512,"progress_total":2048,'
 	. '"progress_rate":1024,"progress_layers":[{"digest":"sha256:22","done":512,"total":1024},'
 	. qq({"digest":"sha256:33","done":1024,"total":1024}]}}\n{"image":{$nginx}}\n$done),
@@ -429,6 +441,7 @@ check_usage(['doctor', 'web'], 2, "stokerctl: 'doctor' does not know what to do 
 	. "(usage: stokerctl doctor [--json])\n$try");
 check_usage(['status', '--json=yes'], 2, "stokerctl: --json takes no value\n$try");
 check_usage(['image'], 2, "stokerctl: 'image' needs one of: list, inspect, pull, prune\n$try");
+check_usage(['volume'], 2, "stokerctl: 'volume' needs one of: list, prune\n$try");
 check_usage(['image', 'pul', 'x'], 2,
 	"stokerctl: unknown command 'image pul' (did you mean 'image pull'?)\n$try");
 check_usage(['image', 'pull'], 2, "stokerctl: 'image pull' needs the name of an image (usage: "
@@ -446,9 +459,9 @@ check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do
 	is($err, '', 'help: nothing on standard error');
 	is_deeply([grep { length > 100 } split(/\n/, $out)], [], 'help fits the screen');
 	# Every command of the program is in the manual, and the other way round.
-	my @commands = sort $out =~ m/^  (image [a-z]+|[a-z]+)\b.*$/mg;
+	my @commands = sort $out =~ m/^  ((?:image|volume) [a-z]+|[a-z]+)\b.*$/mg;
 	my %documented = map { $_ => 1 }
-		slurp("$tree/man/stokerctl.8") =~ m/^\.It Cm (image [a-z]+|[a-z]+)/mg;
+		slurp("$tree/man/stokerctl.8") =~ m/^\.It Cm ((?:image|volume) [a-z]+|[a-z]+)/mg;
 	is_deeply(\@commands, [sort keys %documented], 'stokerctl(8) has exactly these commands');
 	($code, $out, $err) = run();
 	is($code, 2, 'no command is wrong usage');

@@ -50,8 +50,10 @@ reason_is() { # VM REASON
 	[ "$(member "$1" reason)" = "$2" ]
 }
 
+volume=", volumes: [{name: data, target: /srv, size: 16MiB}]"
+
 fc_first_start() {
-	write_vm web 20 ""
+	write_vm web 20 "$volume"
 	start_daemon
 	ok "a VM runs under the fake Firecracker" wait_for 60 phase_is web/vm running
 	web=$(member web/vm pid)
@@ -72,6 +74,10 @@ fc_jail() {
 	not_ok "the initramfs, which holds the secrets, is gone from it" \
 		test -e "/proc/$web/root/initrd"
 	like "the image is mounted read-only" "$(grep ' /base ' "/proc/$web/mountinfo")" " ro,"
+	like "its volume can be written to" "$(grep ' /volume0 ' "/proc/$web/mountinfo")" " rw,"
+	is "by its uid alone" "$(stat -c '%u %a' "/proc/$web/root/volume0")" "880002 600"
+	is "and is the file that is kept" "$(stat -c %d:%i "/proc/$web/root/volume0")" \
+		"$(stat -c %d:%i "$work/state/volumes/web/data.ext4")"
 	is "its network namespace is its own and empty" \
 		"$(nsenter --net="/proc/$web/ns/net" ip -o link | grep -vc ': lo:')" 0
 	ok "its tap is the host's" in_host ip link show stk0
@@ -176,8 +182,8 @@ runs_new() {
 # Death before, in and after each call: the VM is started again until a program lets it.
 fc_deaths() {
 	for call in PUT-logger PUT-metrics PUT-serial PUT-machine-config PUT-boot-source \
-		PUT-drives-base PUT-drives-upper PUT-network-interfaces-net0 PUT-balloon \
-		PUT-vsock PUT-entropy PUT-actions; do
+		PUT-drives-base PUT-drives-upper PUT-drives-volume0 PUT-network-interfaces-net0 \
+		PUT-balloon PUT-vsock PUT-entropy PUT-actions; do
 		for when in before between after; do
 			use "die-$when-$call"
 			restarts=$(member web/vm restarts)
@@ -252,7 +258,7 @@ fc_live() {
 	ctl restart web/vm >/dev/null
 	wait_for 60 runs_new
 	web=$(member web/vm pid)
-	write_vm web 20 ", rate: {disk: {bandwidth: 10MiB, iops: 100}}, balloon: 0MiB"
+	write_vm web 20 "$volume, rate: {disk: {bandwidth: 10MiB, iops: 100}}, balloon: 0MiB"
 	like "a change of limits is live" "$(ctl plan)" "update"
 	ok "applied" ctl reload
 	is "without touching the VM" "$(member web/vm pid)" "$web"
@@ -260,7 +266,7 @@ fc_live() {
 	ctl restart web/vm >/dev/null
 	wait_for 60 runs_anew web/vm "$web"
 	web=$(member web/vm pid)
-	write_vm web 20 ", rate: {disk: {bandwidth: 20MiB}}"
+	write_vm web 20 "$volume, rate: {disk: {bandwidth: 20MiB}}"
 	ok "a change that Firecracker refuses" ctl reload
 	ok "is told" wait_for 30 message_has web/vm "Firecracker refused PATCH /drives/upper: "
 	is "and the VM goes on" "$(member web/vm phase) $(member web/vm pid)" "running $web"
@@ -273,7 +279,7 @@ fc_pause() {
 	ok "stokerctl pause" ctl pause web/vm
 	ok "it is paused" wait_for 30 phase_is web/vm paused
 	is "which stops the whole process" "$(awk '/^State/ { print $2 }' "/proc/$web/status")" T
-	write_vm web 20 ", rate: {disk: {bandwidth: 30MiB}}"
+	write_vm web 20 "$volume, rate: {disk: {bandwidth: 30MiB}}"
 	ok "a live change is taken" ctl reload
 	sleep 15
 	is "and stays so" "$(member web/vm phase) $(member web/vm pid)" "paused $web"

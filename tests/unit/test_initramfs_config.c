@@ -88,6 +88,8 @@ static struct spec *full_spec(void)
 	set(&spec->stop_signal, "SIGQUIT");
 	strv_add(&spec->tmpfs, "/run");
 	strv_add(&spec->tmpfs, "/tmp");
+	strv_add(&spec->volumes, "data\t67108864\trw\t/var/log/data");
+	strv_add(&spec->volumes, "logs\t67108864\tro\t/var/log");
 	strv_add(&spec->ulimits, "nofile=1:2");
 	strv_add(&spec->sysctls, "net.core.somaxconn=5");
 	add_address(spec, "10.20.0.10");
@@ -121,6 +123,8 @@ static void every_field_reaches_the_guest(void **state)
 		{ CONFIG_TMPFS, "/tmp" },
 		{ CONFIG_ULIMIT, "nofile=1:2" },
 		{ CONFIG_SYSCTL, "net.core.somaxconn=5" },
+		{ CONFIG_VOLUME, "volume1\tlogs\tro\t/var/log" },
+		{ CONFIG_VOLUME, "volume0\tdata\trw\t/var/log/data" },
 		{ CONFIG_FILE, "\xa0\1\0\0\2\0\0\0/fa\0b", 8 + 5 },
 		{ CONFIG_SECRET, "\0\1\0\0\3\0\3\0keyapp", 8 + 6 },
 		{ CONFIG_VERIFY, "" },

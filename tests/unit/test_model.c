@@ -15,6 +15,7 @@
 #include "model/file.h"
 #include "model/fleet.h"
 #include "model/spec.h"
+#include "model/volume.h"
 
 static void addresses(void **state)
 {
@@ -242,6 +243,44 @@ static void a_file_is_a_line(void **state)
 	assert_non_null(strstr(err.text, "does not describe a file"));
 }
 
+static void a_volume_is_a_line(void **state)
+{
+	static const char *const bad[] = { "",
+					   "data",
+					   "\t1\trw\t/srv",
+					   "data\t\trw\t/srv",
+					   "data\t1\trx\t/srv",
+					   "data\t1\trw\tsrv" };
+	struct spec_volume volume = { .name = xstrdup("data"),
+				      .target = xstrdup("/srv/a b"),
+				      .size_bytes = 67108864,
+				      .read_only = true };
+	_cleanup_free_ char *line = spec_volume_format(&volume), *first = NULL, *second = NULL;
+	struct spec spec = { .tenant = (char *)"acme", .replica = 1 };
+	struct error err;
+
+	(void)state;
+	assert_string_equal(line, "data\t67108864\tro\t/srv/a b");
+	spec_volume_reset(&volume);
+	assert_int_equal(spec_volume_parse(line, &volume, &err), 0);
+	assert_string_equal(volume.target, "/srv/a b");
+	assert_int_equal(volume.size_bytes, 67108864);
+	assert_true(volume.read_only);
+	first = spec_volume_id(&spec, &volume);
+	assert_string_equal(first, "acme/data");
+	strv_add(&spec.volumes, line);
+	assert_true(spec_has_volume(&spec, "acme/data"));
+	assert_false(spec_has_volume(&spec, "acme/data.2"));
+	spec.replica = 2;
+	second = spec_volume_id(&spec, &volume);
+	assert_string_equal(second, "acme/data.2");
+	assert_false(spec_has_volume(&spec, "acme/data"));
+	strv_reset(&spec.volumes);
+	spec_volume_reset(&volume);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(spec_volume_parse(bad[i], &volume, &err), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +292,7 @@ int main(void)
 		cmocka_unit_test(every_difference_is_seen),
 		cmocka_unit_test(macs_are_local_unicast_and_stable),
 		cmocka_unit_test(a_file_is_a_line),
+		cmocka_unit_test(a_volume_is_a_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include "instance/boot.h"
 #include "instance/instance.h"
 #include "instance/roster.h"
+#include "model/volume.h"
 
 /* --- stand-ins ------------------------------------------------------------------------------- */
 
@@ -172,6 +173,11 @@ int instance_exec(struct instance *instance, const struct exec_request *request,
 	(void)data;
 	(void)ret;
 	return error_set(err, "no guest");
+}
+
+bool instance_holds_volume(const struct instance *instance, const char *id)
+{
+	return instance->phase == PHASE_RUNNING && spec_has_volume(instance->spec, id);
 }
 
 bool instance_holds(const struct instance *instance, const struct address *address)

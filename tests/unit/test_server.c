@@ -385,6 +385,40 @@ static void test_images(void **state)
 	image_store_close(f->roster.images);
 }
 
+static void test_volumes(void **state)
+{
+	static const char *const names[] = { "unused", "used" };
+	struct fixture *f = *state;
+	_cleanup_free_ char *tenant = xasprintf("%s/state/volumes/acme", f->dir);
+
+	free(f->settings.state_dir);
+	f->settings.state_dir = xasprintf("%s/state", f->dir);
+	assert_string_equal(ask(f, "{\"command\":\"volume-list\"}\n"), DONE);
+	assert_int_equal(fs_mkdir_p(tenant, 0700, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s.ext4", tenant, names[i]);
+
+		assert_int_equal(fs_write_atomic(path, "", 0, 0600, NULL), 0);
+	}
+	assert_string_equal(ask(f, "{\"command\":\"volume-list\"}\n"),
+			    "{\"volume\":{\"volume\":\"acme/unused\",\"size\":0,\"used\":0,"
+			    "\"used_by\":\"\"}}\n"
+			    "{\"volume\":{\"volume\":\"acme/used\",\"size\":0,\"used\":0,"
+			    "\"used_by\":\"acme/web\"}}\n" DONE);
+	/* Nobody knows what is wanted. */
+	assert_string_equal(
+		ask(f, "{\"command\":\"volume-prune\"}\n"),
+		"{\"error\":\"no manifests are loaded (`stokerctl check` says why)\"}\n");
+	f->roster.has_fleet = true;
+	for (int i = 0; i < 2; i++)
+		assert_string_equal(ask(f, i ? "{\"command\":\"volume-prune\"}\n"
+					     : "{\"command\":\"volume-prune\",\"dry_run\":true}\n"),
+				    "{\"pruned\":{\"volume\":\"acme/unused\",\"size\":0,\"used\":0,"
+				    "\"used_by\":\"\"}}\n" DONE);
+	assert_string_equal(ask(f, "{\"command\":\"volume-prune\"}\n"), DONE);
+	f->roster.has_fleet = false;
+}
+
 /* Whoever goes away while it pulls, pulls no longer. */
 static void test_pull_of_a_client_that_leaves(void **state)
 {
@@ -652,6 +686,7 @@ int main(void)
 		TEST(test_reload_of_invalid_manifests),
 		TEST(test_guard),
 		TEST(test_images),
+		TEST(test_volumes),
 		TEST(test_pull_of_a_client_that_leaves),
 		TEST(test_verbs),
 		TEST(test_events),
