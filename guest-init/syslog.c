@@ -96,9 +96,11 @@ static struct cursor take_word(struct cursor *in)
 	return word;
 }
 
-/* "-" or "[id name="value" ...]..." with \" inside values, RFC 5424 section 6.3. */
-static void skip_structured_data(struct cursor *in)
+/* "-", of which nothing is left, or "[id name="value" ...]..." with \" inside values, RFC 5424
+ * section 6.3. The blank after it is consumed too. */
+static struct cursor take_structured_data(struct cursor *in)
 {
+	struct cursor data = { in->at, in->at };
 	bool quoted = false;
 	const char *at = in->at;
 
@@ -117,10 +119,11 @@ static void skip_structured_data(struct cursor *in)
 			else if (!quoted && !depth)
 				break;
 		}
-		in->at = at;
+		in->at = data.end = at;
 	}
 	if (in->at < in->end && *in->at == ' ')
 		in->at++;
+	return data;
 }
 
 struct line {
@@ -151,10 +154,11 @@ static size_t end_line(struct line *line)
 	return line->length;
 }
 
-/* "1 TIME HOST APP PROCID MSGID SD TEXT" after the priority: APP and PROCID make the tag. */
+/* "1 TIME HOST APP PROCID MSGID SD TEXT" after the priority: APP and PROCID make the tag,
+ * and structured data stays in front of the text. */
 static void put_rfc5424(struct line *line, struct cursor in)
 {
-	struct cursor app, process;
+	struct cursor app, process, data;
 
 	take_word(&in); /* version */
 	take_word(&in); /* time */
@@ -162,7 +166,7 @@ static void put_rfc5424(struct line *line, struct cursor in)
 	app = take_word(&in);
 	process = take_word(&in);
 	take_word(&in); /* message id */
-	skip_structured_data(&in);
+	data = take_structured_data(&in);
 	if (in.end - in.at >= 3 && !memcmp(in.at, "\xef\xbb\xbf", 3))
 		in.at += 3; /* the byte order mark that says UTF-8 */
 	put(line, app.at, (size_t)(app.end - app.at));
@@ -172,6 +176,8 @@ static void put_rfc5424(struct line *line, struct cursor in)
 		put_text(line, "]");
 	}
 	put_text(line, ": ");
+	put(line, data.at, (size_t)(data.end - data.at));
+	put_text(line, data.end > data.at ? " " : "");
 	put(line, in.at, (size_t)(in.end - in.at));
 }
 

@@ -13,8 +13,8 @@ enum { SYSLOG_LINE_MAX = 8192 };
 /* Binds /dev/log. Returns the descriptor, -1 with errno. */
 int syslog_open(void);
 
-/* "facility.severity tag: text\n" from one datagram. Any bytes will do: what is in neither form
- * counts as user.notice. Returns the length. */
+/* "facility.severity tag[pid]: [data] text\n" from one datagram. Any bytes will do: what is in
+ * neither form counts as user.notice. Returns the length. */
 size_t syslog_format(const char *message, size_t length, char line[SYSLOG_LINE_MAX]);
 
 /* The records after this moment. Returns the descriptor, -1 with errno. */

@@ -44,6 +44,7 @@ struct job {
 	bool is_waiting;     /* reload: not settled yet */
 	bool has_settled;
 	struct tail *tail;	 /* logs; owned */
+	bool is_now;		 /* logs: what was there has been sent */
 	struct catalog *catalog; /* image list; owned */
 	struct pull *pull;	 /* image pull; owned */
 	struct session *session; /* exec; owned */

@@ -19,6 +19,7 @@ enum {
 	NEEDS_IMAGE = 32,
 	HAS_DRY_RUN = 64,
 	NEEDS_SESSION = 128,
+	HAS_SINCE = 256,
 };
 
 static const struct {
@@ -28,7 +29,7 @@ static const struct {
 	[COMMAND_STATUS] = { "status", HAS_NAME },
 	[COMMAND_PLAN] = { "plan", 0 },
 	[COMMAND_RELOAD] = { "reload", HAS_TIMEOUT },
-	[COMMAND_LOGS] = { "logs", HAS_NAME | NEEDS_NAME | HAS_FOLLOW | HAS_LINES },
+	[COMMAND_LOGS] = { "logs", HAS_NAME | NEEDS_NAME | HAS_FOLLOW | HAS_LINES | HAS_SINCE },
 	[COMMAND_GUARD] = { "guard", HAS_NAME | NEEDS_NAME },
 	[COMMAND_EXEC] = { "exec", HAS_NAME | NEEDS_NAME | NEEDS_SESSION },
 	[COMMAND_RESTART] = { "restart", HAS_NAME | NEEDS_NAME },
@@ -120,6 +121,8 @@ static int set_member(const char *key, const json_t *value, struct request *requ
 		return set_name(value, request, err);
 	if (strcmp(key, "lines") == 0 && (members & HAS_LINES))
 		return set_number(key, value, PROTOCOL_LINES_MAX, &request->lines, err);
+	if (strcmp(key, "since_ms") == 0 && (members & HAS_SINCE))
+		return set_number(key, value, INT64_MAX, &request->since_ms, err);
 	if (strcmp(key, "timeout_ms") == 0 && (members & HAS_TIMEOUT))
 		return set_number(key, value, TIMEOUT_MAX_MS, &request->timeout_ms, err);
 	if (strcmp(key, "image") == 0 && (members & NEEDS_IMAGE))
@@ -212,6 +215,9 @@ char *protocol_format_request(const struct request *request)
 		json_object_set_new(object, "follow", json_boolean(request->follow));
 	if (members & HAS_LINES)
 		json_object_set_new(object, "lines", json_integer((json_int_t)request->lines));
+	if ((members & HAS_SINCE) && request->since_ms)
+		json_object_set_new(object, "since_ms",
+				    json_integer((json_int_t)request->since_ms));
 	if (members & HAS_TIMEOUT)
 		json_object_set_new(object, "timeout_ms",
 				    json_integer((json_int_t)request->timeout_ms));

@@ -10,7 +10,9 @@
  *   plan                       {"text":"..."}; with an error: what is wrong with the manifests
  *   reload [timeout_ms]        {"text":"..."}, {"event":{...}} as they happen, {"result":{...}} for
  *                              each instance that was touched; done has "settled"
- *   logs name [lines] [follow] {"log":"lines..."} each, {"gap":true} where lines were lost
+ *   logs name [lines] [follow] [since_ms]
+ *                              {"log":"lines..."} each, {"gap":true} where lines were lost, with
+ *                              "follow" {"now":true} before what was not there yet
  *   guard name                 {"guard":{...}}
  *   exec name session          {"session":true}, then the connection speaks frames: see below
  *   restart name
@@ -75,6 +77,7 @@ struct request {
 	bool is_dry_run;
 	bool follow;
 	uint64_t lines;	     /* 0 = from the beginning of what is kept */
+	uint64_t since_ms;   /* of a log, since 1970; 0 = any time will do */
 	uint64_t timeout_ms; /* 0 = do not wait */
 	json_t *session;     /* owned; exec: an object, see control/exec.c */
 };

@@ -118,8 +118,69 @@ static off_t find_start(int fd, uint64_t *lines, char *chunk)
 	return 0;
 }
 
-int tail_open(const char *path, uint64_t lines, struct tail **ret, struct error *err)
+/* Where the first line begins after the byte before `at`; `end` when there is none. *ret_is_before:
+ * that line is from before `since`. */
+static off_t next_line(int fd, off_t at, off_t end, const char *since, char *chunk,
+		       bool *ret_is_before)
 {
+	size_t length = strlen(since);
+
+	*ret_is_before = false;
+	for (off_t from = at ? at - 1 : 0; from < end;) {
+		ssize_t n = pread(fd, chunk, TAIL_CHUNK_MAX, from);
+		const char *newline = n > 0 && at ? memchr(chunk, '\n', (size_t)n) : NULL;
+		off_t start = !at ? 0 : newline ? from + (newline - chunk) + 1 : from + n;
+
+		if (n <= 0)
+			break;
+		from = start;
+		if (at && !newline)
+			continue;
+		n = pread(fd, chunk, length, start);
+		*ret_is_before = n == (ssize_t)length && memcmp(chunk, since, length) < 0;
+		return start < end ? start : end;
+	}
+	return end;
+}
+
+/* The first line that is not from before `since`, by halves: lines are in the order of time, but
+ * for a clock that was set back. */
+static off_t find_since(int fd, const char *since, char *chunk)
+{
+	off_t end = lseek(fd, 0, SEEK_END), low = 0, high = end;
+	bool is_before;
+
+	while (low < high) {
+		off_t middle = low + (high - low) / 2;
+		off_t line = next_line(fd, middle, end, since, chunk, &is_before);
+
+		if (line < end && is_before)
+			low = line + 1;
+		else
+			high = middle;
+	}
+	return next_line(fd, low, end, since, chunk, &is_before);
+}
+
+/* Goes on to what is not from before `since`, from its place in the file of that index, through
+ * newer files. */
+static void skip_to(struct tail *tail, int index, const char *since)
+{
+	for (;; index--) {
+		off_t end = lseek(tail->fd, 0, SEEK_END);
+		off_t start = find_since(tail->fd, since, tail->chunk);
+
+		if (start > tail->offset)
+			tail->offset = start;
+		if (tail->offset < end || index == 0 || !move_to(tail, index - 1))
+			return;
+	}
+}
+
+int tail_open(const char *path, uint64_t lines, const char *since, struct tail **ret,
+	      struct error *err)
+{
+	int at = -1;
 	int oldest = oldest_index(path);
 	struct tail *tail;
 	int fd;
@@ -132,11 +193,15 @@ int tail_open(const char *path, uint64_t lines, struct tail **ret, struct error 
 	tail = xcalloc(1, sizeof(*tail));
 	tail->path = xstrdup(path);
 	tail->fd = -1;
-	if (lines == 0)
-		move_to(tail, oldest);
+	if (lines == 0 && move_to(tail, oldest))
+		at = oldest;
 	for (int i = 0; lines > 0 && i <= oldest; i++)
-		if (move_to(tail, i))
+		if (move_to(tail, i)) {
 			tail->offset = find_start(tail->fd, &lines, tail->chunk);
+			at = i;
+		}
+	if (since && at >= 0)
+		skip_to(tail, at, since);
 	*ret = tail;
 	return 0;
 }

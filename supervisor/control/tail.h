@@ -17,9 +17,11 @@ enum { TAIL_FILES_MAX = 16, TAIL_CHUNK_MAX = 32 * 1024 };
 
 struct tail;
 
-/* Begins `lines` lines before the end (0: with the oldest that is kept). A file that does not exist
- * yet is an empty one. */
-int tail_open(const char *path, uint64_t lines, struct tail **ret, struct error *err);
+/* Begins `lines` lines before the end (0: with the oldest that is kept), but not with a line from
+ * before `since` (NULL: any time will do): the text of a time that lines begin with, in their
+ * order. A file that does not exist yet is an empty one. */
+int tail_open(const char *path, uint64_t lines, const char *since, struct tail **ret,
+	      struct error *err);
 
 /* Up to TAIL_CHUNK_MAX bytes, cut after a line's end unless the line is longer than that; *ret
  * holds until the next call. 0: nothing there now. TAIL_GAP: some was deleted unread; go on.

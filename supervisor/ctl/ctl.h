@@ -28,6 +28,8 @@ struct ctl {
 	const char *platform;
 	const char *compression;
 	uint64_t lines;
+	bool has_lines; /* they were given */
+	const char *since, *severity, *streams;
 	uint64_t timeout_ms;
 	bool has_input; /* exec, as all below */
 	bool has_terminal;

@@ -31,6 +31,11 @@ enum {
 	OPTION_ENVIRONMENT = 16384,
 	OPTIONS_EXEC = OPTION_INPUT | OPTION_TERMINAL | OPTION_DETACH | OPTION_USER |
 		       OPTION_DIRECTORY | OPTION_ENVIRONMENT,
+	OPTION_SINCE = 1 << 16,
+	OPTION_SEVERITY = 1 << 17,
+	OPTION_STREAM = 1 << 18,
+	OPTIONS_LOGS = OPTION_FOLLOW | OPTION_LINES | OPTION_SINCE | OPTION_SEVERITY |
+		       OPTION_STREAM | OPTION_JSON,
 };
 
 static const struct command {
@@ -48,7 +53,8 @@ static const struct command {
 	  "apply the manifests and wait for the result" },
 	{ "status", ctl_status, OPTION_JSON, 0, 1, "status [--json] [VM]",
 	  "show what runs, and why what does not" },
-	{ "logs", ctl_logs, OPTION_FOLLOW | OPTION_LINES, 1, 1, "logs [-f] [-n LINES] VM",
+	{ "logs", ctl_logs, OPTIONS_LOGS, 1, 1,
+	  "logs [-f] [-n LINES] [--since TIME] [--severity LEVEL] [--stream NAMES] [--json] VM",
 	  "show what a VM said" },
 	{ "exec", ctl_exec, OPTIONS_EXEC, 2, 100000,
 	  "exec [-it] [-u USER] [-w DIR] [-e K=V] [--detach] VM -- COMMAND...",
@@ -91,9 +97,15 @@ static const struct option {
 	  "settings (default " STOKER_SYSCONFDIR "/stoker/stoker.ini)" },
 	{ 's', "socket", OPTION_GLOBAL, "PATH", "control socket (default RUN_DIR/control.sock)" },
 	{ 'h', "help", OPTION_GLOBAL, NULL, "show this" },
-	{ 0, "json", OPTION_JSON, NULL, "status, doctor, image, volume: as JSON" },
+	{ 0, "json", OPTION_JSON, NULL, "logs, status, doctor, image, volume: as JSON" },
 	{ 'f', "follow", OPTION_FOLLOW, NULL, "logs, events: go on until interrupted" },
 	{ 'n', "lines", OPTION_LINES, "LINES", "logs: the last LINES, 0 for all (default 100)" },
+	{ 'S', "since", OPTION_SINCE, "TIME",
+	  "logs: from then, as in 10m, today, '2026-11-26 06:30:00'" },
+	{ 'p', "severity", OPTION_SEVERITY, "LEVEL",
+	  "logs: that or worse, emerg to debug or 0 to 7" },
+	{ 0, "stream", OPTION_STREAM, "NAME[,NAME]",
+	  "logs: of stdout, stderr, kernel, syslog, init, console, stoker" },
 	{ 't', "timeout", OPTION_TIMEOUT, "SECONDS",
 	  "reload: wait so long, 0 not at all (default 300)" },
 	{ 'o', "output", OPTION_OUTPUT, "FILE", "image pull: write the squashfs here" },
@@ -257,9 +269,10 @@ static int set_option(struct line *line, const struct option *option, const char
 			return fail_usage(&err);
 		}
 	}
-	if (option->bit == OPTION_LINES)
+	if (option->bit == OPTION_LINES) {
 		ctl->lines = number;
-	else if (option->bit == OPTION_TIMEOUT)
+		ctl->has_lines = true;
+	} else if (option->bit == OPTION_TIMEOUT)
 		ctl->timeout_ms = number * 1000;
 	else if (option->bit == OPTION_JSON)
 		ctl->is_json = true;
@@ -275,6 +288,12 @@ static int set_option(struct line *line, const struct option *option, const char
 		ctl->is_dry_run = true;
 	else if (option->bit & OPTIONS_EXEC)
 		set_exec_option(ctl, option, value);
+	else if (option->bit == OPTION_SINCE)
+		ctl->since = value;
+	else if (option->bit == OPTION_SEVERITY)
+		ctl->severity = value;
+	else if (option->bit == OPTION_STREAM)
+		ctl->streams = value;
 	else if (option->letter == 'c')
 		ctl->settings_path = value;
 	else if (option->letter == 's')

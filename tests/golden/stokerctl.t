@@ -224,6 +224,40 @@ check('logs', qq({"log":"one\\n"}\n{"gap":true}\n{"log":"t\\u001b[2Jwo\\u009b\\n
 	'{"command":"logs","name":"acme/web","follow":false,"lines":5}');
 check('logs -fn', $done, ['logs', '-fn', '0', 'acme/web'], 0, '', '',
 	'{"command":"logs","name":"acme/web","follow":true,"lines":0}');
+
+my $said = qq({"log":"2026-11-26T06:30:00.000Z stdout out\\n2026-11-26T06:30:00.001Z stderr o\\\\x1b[2Jh\\n"}\n)
+	. qq({"log":"2026-11-26T06:30:00.002Z syslog auth.crit su[7]: [a b=\\"c\\"] no\\u009b\\n"}\n)
+	. qq({"log":"2026-11-26T06:30:00.003Z kernel info: up\\n2026-11-26T06:30:00.004Z init odd\\n"}\n);
+check('logs --severity', $said . $done, ['logs', '-p', 'err', 'acme/web'], 0,
+	"2026-11-26T06:30:00.001Z stderr o\\x1b[2Jh\n"
+	. "2026-11-26T06:30:00.002Z syslog auth.crit su[7]: [a b=\"c\"] no?\n", '',
+	'{"command":"logs","name":"acme/web","follow":false,"lines":0}');
+check('logs --severity -n', $said . $done, ['logs', '--severity=4', '-n1', 'acme/web'], 0,
+	"2026-11-26T06:30:00.002Z syslog auth.crit su[7]: [a b=\"c\"] no?\n", '',
+	'{"command":"logs","name":"acme/web","follow":false,"lines":0}');
+check('logs --stream', $said . $done, ['logs', '--stream', 'stdout,init', 'acme/web'], 0,
+	"2026-11-26T06:30:00.000Z stdout out\n2026-11-26T06:30:00.004Z init odd\n", '',
+	'{"command":"logs","name":"acme/web","follow":false,"lines":0}');
+check('logs -f --stream: the last of what is there, then all', $said . qq({"now":true}\n) . $said
+	. $done, ['logs', '-f', '-n', '1', '--stream', 'stdout,init', 'acme/web'], 0,
+	"2026-11-26T06:30:00.004Z init odd\n2026-11-26T06:30:00.000Z stdout out\n"
+	. "2026-11-26T06:30:00.004Z init odd\n", '',
+	'{"command":"logs","name":"acme/web","follow":true,"lines":0}');
+check('logs --json', $said . $done, ['logs', '--json', 'acme/web'], 0, <<'OUT', '',
+{"vm":"acme/web","time":"2026-11-26T06:30:00.000Z","stream":"stdout","severity":"info","message":"out"}
+{"vm":"acme/web","time":"2026-11-26T06:30:00.001Z","stream":"stderr","severity":"err","message":"o\u001B[2Jh"}
+{"vm":"acme/web","time":"2026-11-26T06:30:00.002Z","stream":"syslog","severity":"crit","facility":"auth","tag":"su","pid":"7","data":"[a b=\"c\"]","message":"no\u009B"}
+{"vm":"acme/web","time":"2026-11-26T06:30:00.003Z","stream":"kernel","severity":"info","facility":"kern","message":"up"}
+{"vm":"acme/web","time":"2026-11-26T06:30:00.004Z","stream":"init","severity":"notice","message":"odd"}
+OUT
+	'{"command":"logs","name":"acme/web","follow":false,"lines":100}');
+check('logs --since', $done, ['logs', '-S', '2026-11-26T06:30:00.001Z', 'acme/web'], 0, '', '',
+	'{"command":"logs","name":"acme/web","follow":false,"lines":0,"since_ms":1795674600001}');
+check('logs --since -n', $done, ['logs', '-S', '@1795674600', '-n7', 'acme/web'], 0, '', '',
+	'{"command":"logs","name":"acme/web","follow":false,"lines":7,"since_ms":1795674600000}');
+check('logs of a VM that is not there', qq({"error":"there is no instance 'a/b'"}\n),
+	['logs', '-p', '3', 'a/b'], 1, '', "stokerctl: there is no instance 'a/b'\n",
+	'{"command":"logs","name":"a/b","follow":false,"lines":0}');
 check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":1536,'
 	. '"delivered_bytes":20,"shielded":5,"shield":true,"policy":{"mac":"06:00:00:00:00:01","addresses":["10.0.0.2","fd00::2"],'
 	. '"tenant":7,"mtu":1500,"rate_bits":100000000,"rate_packets":500,'
@@ -432,7 +466,17 @@ check_usage(['status', '-x'], 2, "stokerctl: unknown option '-x'\n$try");
 check_usage(['status', 'a', 'b'], 2, "stokerctl: 'status' does not know what to do with 'b' "
 	. "(usage: stokerctl status [--json] [VM])\n$try");
 check_usage(['logs'], 2, "stokerctl: 'logs' needs the name of a VM "
-	. "(usage: stokerctl logs [-f] [-n LINES] VM)\n$try");
+	. "(usage: stokerctl logs [-f] [-n LINES] [--since TIME] [--severity LEVEL] "
+	. "[--stream NAMES] [--json] VM)\n$try");
+check_usage(['logs', '-p', 'error', 'a/b'], 2, "stokerctl: --severity error: not one of emerg, "
+	. "alert, crit, err, warning, notice, info and debug, or 0 to 7\n");
+check_usage(['logs', '-p8', 'a/b'], 2, "stokerctl: --severity 8: not one of emerg, "
+	. "alert, crit, err, warning, notice, info and debug, or 0 to 7\n");
+check_usage(['logs', '--stream', 'stdout,', 'a/b'], 2, "stokerctl: --stream : not one of stdout, "
+	. "stderr, kernel, syslog, init, console and stoker\n");
+check_usage(['logs', '-S', 'soon', 'a/b'], 2, "stokerctl: --since: 'soon' is not a time (such as "
+	. "10m, '2 days ago', 06:30, 2026-11-26, '2026-11-26 06:30:00', 2026-11-26T06:30:00Z, "
+	. "today, \@1700000000)\n");
 check_usage(['logs', '-n', '-1', 'a/b'], 2,
 	"stokerctl: --lines -1: not a number from 0 to 100000\n$try");
 check_usage(['logs', '-n'], 2, "stokerctl: --lines needs a value (LINES)\n$try");

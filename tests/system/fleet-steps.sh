@@ -73,6 +73,7 @@ fleet_first_start() {
 fleet_workload() {
 	ok "the workload answers over IPv4" wait_answer http://10.20.0.10:8080/
 	ok "the workload answers over IPv6" wait_answer 'http://[fd00:20::10]:8080/'
+	ok "its syslog is heard" wait_for 60 logs_have acme/web "to syslog"
 	log=$(ctl logs -n 100 acme/web)
 	like "user and group by name, cwd and arguments as the image says" "$log" \
 		"user=1000:1000 groups=1000 cwd=/data args=one two words"
@@ -84,7 +85,12 @@ fleet_workload() {
 	like "its addresses, both families" "$log" "10.20.0.10/32"
 	like "its addresses, IPv6" "$log" "fd00:20::10/128"
 	like "stderr is told apart" "$log" " stderr to stderr"
-	like "its syslog is heard" "$log" "to syslog"
+	like "its syslog is told by stream, severity and tag" "$(ctl logs --stream syslog --severity notice --json acme/web)" \
+		'"severity":"notice","facility":"daemon","tag":"tagged","message":"to syslog"'
+	is "which picks nothing else" \
+		"$(ctl logs -n 0 --stream syslog,stderr acme/web | grep -cvE '^[^ ]* (syslog|stderr) ')" 0
+	like "and by time" "$(ctl logs --since '1 day ago' --stream stderr acme/web)" "to stderr"
+	is "of which there is none in the future" "$(ctl logs --since 2999-01-01 acme/web)" ""
 	like "the root is an overlay" "$log" "root=overlay"
 	like "which is writable" "$log" "writable=yes"
 	is "the writable layer has no name on disk that a crash could leave" \

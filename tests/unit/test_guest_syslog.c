@@ -67,8 +67,9 @@ static void test_rfc5424(void **state)
 		{ "<165>1 2003-08-24T05:14:15-07:00 192.0.2.1 proc 8710 - - \xef\xbb\xbftext",
 		  "local4.notice proc[8710]: text\n" },
 		{ "<165>1 - h app 1 ID [a@1 k=\"v\\\"]\"][b x=\"y\"] text",
-		  "local4.notice app[1]: text\n" },
-		{ "<165>1 - h app 1 ID [unended k=\"v", "local4.notice app[1]:\n" },
+		  "local4.notice app[1]: [a@1 k=\"v\\\"]\"][b x=\"y\"] text\n" },
+		{ "<165>1 - h app 1 ID [a x=\"y\"]", "local4.notice app[1]: [a x=\"y\"]\n" },
+		{ "<165>1 - h app 1 ID [unended k=\"v", "local4.notice app[1]: [unended k=\"v\n" },
 		{ "<165>1 - h app", "local4.notice app[]:\n" },
 		{ "<165>1 ", "local4.notice []:\n" },
 	};

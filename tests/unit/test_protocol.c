@@ -41,6 +41,7 @@ static void test_round_trip(void **state)
 		if (command == COMMAND_IMAGE_PULL || command == COMMAND_IMAGE_INSPECT)
 			assert_string_equal(parsed.image, request.image);
 		assert_int_equal(parsed.lines, request.lines);
+		assert_int_equal(parsed.since_ms, request.since_ms);
 		assert_int_equal(parsed.timeout_ms, request.timeout_ms);
 		assert_true(json_equal(parsed.session, request.session) ||
 			    (!parsed.session && !request.session));
@@ -58,6 +59,11 @@ static void test_the_text_of_a_request(void **state)
 	(void)state;
 	assert_string_equal(
 		line, "{\"command\":\"logs\",\"name\":\"a/b\",\"follow\":false,\"lines\":10}\n");
+	free(line);
+	request.since_ms = 1795674600123;
+	line = protocol_format_request(&request);
+	assert_string_equal(line, "{\"command\":\"logs\",\"name\":\"a/b\",\"follow\":false,"
+				  "\"lines\":10,\"since_ms\":1795674600123}\n");
 	free(line);
 }
 
@@ -97,6 +103,9 @@ static void test_refused(void **state)
 		{ "{\"command\":\"exec\",\"session\":{}}", "'exec' needs the name of an instance" },
 		{ "{\"command\":\"logs\",\"name\":\"a/b\",\"session\":{}}",
 		  "'logs' has no member 'session'" },
+		{ "{\"command\":\"logs\",\"name\":\"a/b\",\"since_ms\":-1}",
+		  "'since_ms' is not a number from 0 to 9223372036854775807" },
+		{ "{\"command\":\"events\",\"since_ms\":1}", "'events' has no member 'since_ms'" },
 		{ "{\"command\":\"reload\",\"timeout_ms\":86400001}",
 		  "'timeout_ms' is not a number from 0 to 86400000" },
 	};

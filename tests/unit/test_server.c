@@ -533,11 +533,17 @@ static void test_logs(void **state)
 
 	fd = dial(f);
 	say(fd, "{\"command\":\"logs\",\"name\":\"acme/db\",\"lines\":1,\"follow\":true}\n");
-	assert_string_equal(await(f, fd, "\n"), "{\"log\":\"3\\n\"}\n");
+	assert_string_equal(await(f, fd, "now\":true}\n"), "{\"log\":\"3\\n\"}\n{\"now\":true}\n");
 	assert_int_equal(rename(f->roster.log_path, older), 0);
 	fs_write_atomic(f->roster.log_path, "bad \xff byte\n", 11, 0600, NULL);
 	assert_string_equal(await(f, fd, "\n"), "{\"log\":\"bad ? byte\\n\"}\n");
 	close(fd);
+
+	fs_write_atomic(older, "2026-11-26T06:30:00.000Z stdout 1\n", 34, 0600, NULL);
+	fs_write_atomic(f->roster.log_path, "2026-11-26T06:30:00.001Z stdout 2\n", 34, 0600, NULL);
+	assert_string_equal(ask(f, "{\"command\":\"logs\",\"name\":\"acme/db\",\"lines\":0,"
+				   "\"since_ms\":1795674600001}\n"),
+			    "{\"log\":\"2026-11-26T06:30:00.001Z stdout 2\\n\"}\n" DONE);
 	free(older);
 }
 

@@ -64,7 +64,7 @@ static struct tail *open_tail(uint64_t lines)
 {
 	struct tail *tail = NULL;
 
-	assert_int_equal(tail_open(path, lines, &tail, NULL), 0);
+	assert_int_equal(tail_open(path, lines, NULL, &tail, NULL), 0);
 	return tail;
 }
 
@@ -118,6 +118,79 @@ static void test_last_lines_across_files(void **state)
 	check_start(4, "2\n3\n4\n5\n");
 	check_start(99, "1\n2\n3\n4\n5\n");
 	check_start(0, "1\n2\n3\n4\n5\n");
+}
+
+static void check_since(const char *since, uint64_t lines, const char *expected)
+{
+	struct tail *tail = NULL;
+
+	assert_int_equal(tail_open(path, lines, since, &tail, NULL), 0);
+	assert_string_equal(drain(tail, true), expected);
+	tail_close(tail);
+}
+
+static void test_since(void **state)
+{
+	(void)state;
+	check_since("01", 0, "");
+	put(2, "10 a\n20 b\n");
+	put(1, "30 c\n40 d\n");
+	put(0, "50 e\n60 f\n");
+	check_since("01", 0, "10 a\n20 b\n30 c\n40 d\n50 e\n60 f\n");
+	check_since("10", 0, "10 a\n20 b\n30 c\n40 d\n50 e\n60 f\n");
+	check_since("11", 0, "20 b\n30 c\n40 d\n50 e\n60 f\n");
+	check_since("21", 0, "30 c\n40 d\n50 e\n60 f\n");
+	check_since("40", 0, "40 d\n50 e\n60 f\n");
+	check_since("41", 0, "50 e\n60 f\n");
+	check_since("51", 0, "60 f\n");
+	check_since("61", 0, "");
+	/* Whichever begins later. */
+	check_since("31", 1, "60 f\n");
+	check_since("31", 99, "40 d\n50 e\n60 f\n");
+	check_since("51", 3, "60 f\n");
+}
+
+/* Each line of many, of lengths around the size of what is read at once. */
+static void test_since_in_long_files(void **state)
+{
+	static const size_t lengths[] = { 0, 1, 30, 4000, TAIL_CHUNK_MAX - 4, 3 * TAIL_CHUNK_MAX };
+	enum { LINES = 60 };
+	struct strbuf text = { 0 };
+	size_t starts[LINES];
+
+	(void)state;
+	for (unsigned i = 0; i < LINES; i++) {
+		starts[i] = text.length;
+		strbuf_printf(&text, "%03u ", 2 * i);
+		for (size_t n = lengths[i % 6]; n; n--)
+			strbuf_putc(&text, 'x');
+		strbuf_putc(&text, '\n');
+	}
+	put(0, strbuf_text(&text));
+	for (unsigned i = 0; i < LINES; i++) {
+		char since[8];
+
+		snprintf(since, sizeof(since), "%03u", 2 * i);
+		check_since(since, 0, strbuf_text(&text) + starts[i]);
+		snprintf(since, sizeof(since), "%03u", 2 * i + 1);
+		check_since(since, 0, i + 1 < LINES ? strbuf_text(&text) + starts[i + 1] : "");
+	}
+	strbuf_reset(&text);
+}
+
+static void test_follow_since(void **state)
+{
+	struct tail *tail = NULL;
+
+	(void)state;
+	put(0, "10 a\n");
+	assert_int_equal(tail_open(path, 0, "20", &tail, NULL), 0);
+	assert_string_equal(drain(tail, false), "");
+	put(0, "20 b\n");
+	rotate(3);
+	put(0, "30 c\n");
+	assert_string_equal(drain(tail, false), "20 b\n30 c\n");
+	tail_close(tail);
 }
 
 static void test_blank_lines_and_empty_files(void **state)
@@ -227,7 +300,7 @@ static void test_no_regular_file(void **state)
 	snprintf(target, sizeof(target), "%s/secret", dir);
 	assert_int_equal(fs_write_atomic(target, "secret\n", 7, 0600, NULL), 0);
 	assert_int_equal(symlink(target, path), 0);
-	assert_int_equal(tail_open(path, 5, &tail, NULL), -1);
+	assert_int_equal(tail_open(path, 5, NULL, &tail, NULL), -1);
 }
 
 int main(void)
@@ -236,6 +309,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_last_lines),
 		TEST(test_last_lines_across_files),
+		TEST(test_since),
+		TEST(test_since_in_long_files),
+		TEST(test_follow_since),
 		TEST(test_blank_lines_and_empty_files),
 		TEST(test_lines_longer_than_a_chunk),
 		TEST(test_follow_gives_whole_lines),
