@@ -20,6 +20,7 @@ static const int needed[COMMAND_COUNT] = {
 	[COMMAND_EVENTS] = READING,	  [COMMAND_VERSION] = OF_ANYBODY,
 	[COMMAND_IMAGE_LIST] = READING,	  [COMMAND_IMAGE_INSPECT] = READING,
 	[COMMAND_IMAGE_PULL] = ROOT_ONLY, [COMMAND_IMAGE_PRUNE] = ROOT_ONLY,
+	[COMMAND_VOLUME_LIST] = READING,  [COMMAND_VOLUME_PRUNE] = ROOT_ONLY,
 };
 
 static bool operates(const struct peer *peer, const struct tenant *tenant)

@@ -493,7 +493,8 @@ check_usage(['image', 'pull'], 2, "stokerctl: 'image pull' needs the name of an 
 check_usage(['exec', 'a/b'], 2, "stokerctl: 'exec' needs the name of a VM and a command (usage: "
 	. "stokerctl exec [-it] [-u USER] [-w DIR] [-e K=V] [--detach] VM -- COMMAND...)\n$try");
 check_usage(['logs', '-i', 'a/b'], 2, "stokerctl: 'logs' takes no --input "
-	. "(usage: stokerctl logs [-f] [-n LINES] VM)\n$try");
+	. "(usage: stokerctl logs [-f] [-n LINES] [--since TIME] [--severity LEVEL] [--stream NAMES] "
+	. "[--json] VM)\n$try");
 check_usage(['plan', '--', '-f'], 2, "stokerctl: 'plan' does not know what to do with '-f' "
 	. "(usage: stokerctl plan)\n$try");
 

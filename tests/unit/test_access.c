@@ -95,6 +95,8 @@ static const struct {
 	[COMMAND_IMAGE_INSPECT] = { "root reader" },
 	[COMMAND_IMAGE_PULL] = { "root" },
 	[COMMAND_IMAGE_PRUNE] = { "root" },
+	[COMMAND_VOLUME_LIST] = { "root reader" },
+	[COMMAND_VOLUME_PRUNE] = { "root" },
 };
 
 static void every_command_for_everybody(void **state)
