@@ -333,7 +333,7 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 {
 	const struct instance_context *context = instance->context;
 	const struct spec *spec = instance->spec;
-	char tap_name[16], serials[VOLUMES_MAX][16];
+	char tap_name[16], serials[VOLUMES_MAX][sizeof("volume") + 20];
 	struct vmm_config config = {
 		.name = spec->name,
 		.tenant = spec->tenant,
