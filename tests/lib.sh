@@ -74,6 +74,11 @@ vmm_pids() {
 		sed -n '/"instances"/,$s/^ *"pid": *\([1-9][0-9]*\).*/\1/p' # not the daemon's own
 }
 
+# kill_vmm SIGNAL PID: that process alone; 0, as a VM without a VMM has it, would be all of ours.
+kill_vmm() {
+	[ "${2:-0}" -gt 1 ] && kill "-$1" "$2"
+}
+
 # --- the daemon ----------------------------------------------------------------------------------
 
 # start_daemon: in the background, its messages in $work/daemon.log.
@@ -176,7 +181,7 @@ lib_clean() {
 	# What a daemon that was killed left running: exactly the processes of this host's uids.
 	for record in "$run"/vm/*/record.json; do
 		[ -e "$record" ] || continue
-		pid=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$record")
+		pid=$(sed -n 's/.*"pid":\([1-9][0-9]*\).*/\1/p' "$record")
 		[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null
 	done
 	[ "$cgroup" = none ] ||

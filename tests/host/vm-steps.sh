@@ -81,7 +81,7 @@ vm_guard() { # DRIVER
 
 vm_crash() { # DRIVER
 	old=$(member acme/web pid)
-	kill -KILL "$old"
+	kill_vmm KILL "$old"
 	ok "$1: a VMM that is killed is started again" wait_for 300 runs_anew acme/web "$old"
 	is "$1: and why is remembered" "$(member acme/web reason) $(member acme/web exit_signal)" \
 		"vmm-killed 9"
@@ -151,7 +151,7 @@ vm_adoption() { # DRIVER
 	is "$1: and no VM was touched" "$(vmm_pids)" "$before"
 	ok "$1: it answers" wait_page http://10.20.0.10/
 	old=$(member acme/web pid)
-	kill -KILL "$old"
+	kill_vmm KILL "$old"
 	ok "$1: an adopted one that is killed is started again" wait_for 300 runs_anew acme/web "$old"
 }
 

@@ -71,7 +71,7 @@ like "a second daemon is refused, and told about the first" "$(refusal)" "proces
 before=$(descriptors)
 for _ in 1 2 3 4 5 6 7 8 9 10; do
 	wait_for 60 has_vmm
-	kill -KILL "$pid"
+	kill_vmm KILL "$pid"
 	wait_for 60 another_vmm "$pid"
 done
 is "ten deaths of a VMM cost no descriptor" "$(descriptors)" "$before"

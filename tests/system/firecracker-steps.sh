@@ -117,7 +117,7 @@ fc_reasons() {
 	write_vm gone 44 ", restart: \"no\""
 	ctl reload >/dev/null
 	wait_for 60 phase_is gone/vm running
-	kill -KILL "$(member gone/vm pid)"
+	kill_vmm KILL "$(member gone/vm pid)"
 	ok "a VMM killed from outside is told as such" wait_for 30 reason_is gone/vm vmm-killed
 	is "with the signal" "$(member gone/vm exit_signal)" 9
 	sed -i "s|oci:$work/image|oci:$work/none|" "$fleet/gone.yaml"

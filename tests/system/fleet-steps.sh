@@ -132,7 +132,7 @@ fleet_exits() {
 
 fleet_restart() {
 	old=$(member acme/web pid)
-	kill -KILL "$old"
+	kill_vmm KILL "$old"
 	ok "a VMM that was killed is started again" wait_for 300 runs_anew acme/web "$old"
 	is "and why is remembered" "$(member acme/web reason) $(member acme/web exit_signal)" \
 		"vmm-killed 9"
@@ -214,7 +214,7 @@ fleet_adoption() {
 	is "and ran once" "$(ctl logs -n 100 jobs/once | grep -c 'stdout ran')" 1
 	rm "$fleet/job.yaml"
 	ok "it is removed" ctl reload
-	kill -KILL "$web"
+	kill_vmm KILL "$web"
 	ok "and restarts an adopted VM that is killed" wait_for 300 runs_anew acme/web "$web"
 
 	# A daemon that leaves properly does not touch its VMs either.

@@ -169,7 +169,7 @@ ok "is another" wait_for 300 runs_anew acme/web "$pid"
 is "after a graceful stop too" "$(stops)" 2
 pid=$(member acme/web pid)
 ok "that is paused" ctl pause acme/web
-kill -KILL "$pid"
+kill_vmm KILL "$pid"
 ok "a paused VM that is killed is started again" wait_for 300 runs_anew acme/web "$pid"
 is "and why is remembered" "$(member acme/web reason)" "vmm-killed"
 ok "the last one is paused" ctl pause acme/web

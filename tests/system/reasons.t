@@ -91,16 +91,16 @@ ends_as no-image image-error
 for vm in crashed killed frozen operator; do
 	ok "$vm runs" wait_for 300 phase_is "acme/$vm" running
 done
-kill -SEGV "$(member acme/crashed pid)"
+kill_vmm SEGV "$(member acme/crashed pid)"
 ends_as crashed vmm-crashed
 is "crashed: with its signal" "$(member acme/crashed exit_signal)" 11
-kill -KILL "$(member acme/killed pid)"
+kill_vmm KILL "$(member acme/killed pid)"
 ends_as killed vmm-killed
 is "killed: with its signal" "$(member acme/killed exit_signal)" 9
 ok "operator: a restart" ctl restart acme/operator
 ends_as operator operator
 # A VMM that stands still is a guest that says nothing.
-kill -STOP "$(member acme/frozen pid)"
+kill_vmm STOP "$(member acme/frozen pid)"
 ends_as frozen lost-channel
 like "frozen: in words" "$(member acme/frozen message)" "the guest has said nothing for 30 s"
 

@@ -81,7 +81,7 @@ like "also where it should be replaced" "$(cat "$work/daemon.log")" \
 	"acme/web: not replaced, goes on as it was: $fact"
 is "and where an operator asks for a restart" "$(ctl restart acme/web 2>&1)" \
 	"stokerctl: acme/web: not restarted: $fact"
-kill -KILL "$pid"
+kill_vmm KILL "$pid"
 ok "a VM that ends is not started again" wait_for 60 phase_is acme/web failed
 is "for the same reason" "$(ending acme/web)" "failed host-unfit: $fact"
 

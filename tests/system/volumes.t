@@ -99,7 +99,7 @@ like "with its volumes" "$(ctl volume list | tr -s ' ')" "acme/db"
 is "which nobody prunes" "$(ctl volume prune)" "0 volumes, 0B"
 kill -KILL "$daemon_pid"
 wait "$daemon_pid" 2>/dev/null
-kill -KILL "$pid"
+kill_vmm KILL "$pid"
 start_daemon
 says db "one: lines 3, inner 3"
 
