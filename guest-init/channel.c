@@ -239,6 +239,11 @@ bool channel_has_room(const struct channel *channel)
 	return !channel->greeted || ring_room(&channel->ring) >= ROOM_WANTED;
 }
 
+void channel_set_begun(struct channel *channel, uint64_t init_us)
+{
+	channel->init_us = init_us;
+}
+
 void channel_set_running(struct channel *channel, bool running, uint64_t boot_us)
 {
 	channel->running = running;
@@ -307,6 +312,7 @@ static void on_greet(struct channel *channel, const uint8_t *payload)
 	struct frame_greet greeting;
 	struct frame_hello hello = { .version = htole32(CHANNEL_VERSION),
 				     .running = htole32(channel->running),
+				     .init_us = htole64(channel->init_us),
 				     .boot_us = htole64(channel->boot_us) };
 
 	memcpy(&greeting, payload, sizeof(greeting));

@@ -49,7 +49,7 @@ struct channel {
 
 	uint8_t key[CHANNEL_KEY_SIZE];
 	bool running;
-	uint64_t boot_us;
+	uint64_t init_us, boot_us;
 	bool has_exit, exit_sent;
 	struct frame_exit exit;
 
@@ -76,6 +76,8 @@ bool channel_wants_tending(const struct channel *channel);
 /* To be called when its descriptor has an event. */
 void channel_on_event(struct channel *channel, uint32_t events);
 
+/* What hellos say, see struct frame_hello. */
+void channel_set_begun(struct channel *channel, uint64_t init_us);
 void channel_set_running(struct channel *channel, bool running, uint64_t boot_us);
 
 /* What a hello proves itself with; before the first call of channel_tend. */

@@ -567,12 +567,15 @@ static void power_off(const struct init *init)
 int main(void)
 {
 	static struct init init;
+	uint64_t begun_us;
 
 	if (getpid() != 1) {
 		fprintf(stderr, "stoker-init: runs as PID 1 of a guest, see stoker-init(8)\n");
 		return 2;
 	}
+	begun_us = service_boot_us();
 	prepare(&init);
+	channel_set_begun(&init.channel, begun_us);
 	start(&init);
 	run(&init);
 	power_off(&init);

@@ -103,7 +103,7 @@ struct frame_header {
 enum {
 	FRAME_PAYLOAD_MAX = 64 << 10,
 	FRAME_MESSAGE_MAX = 200,
-	CHANNEL_VERSION = 4,
+	CHANNEL_VERSION = 5,
 	CHANNEL_KEY_SIZE = 32,
 	LOG_WINDOW = 256 << 10,	   /* bytes of log frames */
 	CHANNEL_VSOCK_PORT = 1024, /* of the host, CID 2 */
@@ -161,6 +161,7 @@ struct frame_hello {
 	uint8_t nonce[8];
 	uint32_t version;
 	uint32_t running;   /* 1: the workload runs; 0: it ended or never started */
+	uint64_t init_us;   /* CLOCK_BOOTTIME when the kernel had handed over to stoker-init */
 	uint64_t boot_us;   /* CLOCK_BOOTTIME when the workload was executed; 0: it was not */
 	uint64_t log_place; /* of the first log frame that follows */
 	uint8_t key[CHANNEL_KEY_SIZE];

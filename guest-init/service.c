@@ -184,7 +184,7 @@ static int set_up_child(const struct launch *launch, struct failure *why)
 
 /* --- in PID 1 ------------------------------------------------------------------------------- */
 
-static uint64_t boot_us(void)
+uint64_t service_boot_us(void)
 {
 	struct timespec now;
 
@@ -352,7 +352,7 @@ static int launch_with_streams(struct launch *launch, struct service *ret, struc
 
 	if (result == 0)
 		result = service_launch(launch, &ret->pid, why);
-	ret->boot_us = boot_us();
+	ret->boot_us = service_boot_us();
 	if (result == 0) {
 		ret->output = output[0];
 		ret->errors = errors[0];

@@ -31,6 +31,9 @@ struct launch {
 	bool has_terminal; /* input is one: it becomes the session's */
 };
 
+/* CLOCK_BOOTTIME in microseconds. */
+uint64_t service_boot_us(void);
+
 /* Starts it in a session of its own. Returns when the program was executed; -1 when it was not. */
 int service_launch(const struct launch *launch, pid_t *ret_pid, struct failure *why);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stokerctl status: the fleet as a table, one VM in detail, or either as JSON. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -200,6 +201,21 @@ static void print_progress(const json_t *instance)
 	}
 }
 
+/* As the guest tells it, by its own clock. */
+static void print_boot(const json_t *instance)
+{
+	const json_t *boot = json_object_get(instance, "boot");
+	_cleanup_strbuf_ struct strbuf text = { 0 };
+
+	if (!json_is_object(boot))
+		return;
+	strbuf_printf(&text,
+		      "kernel %" PRIu64 " ms, init %" PRIu64 " ms, workload after %" PRIu64 " ms",
+		      json_u64_or(boot, "kernel_ms", 0), json_u64_or(boot, "init_ms", 0),
+		      json_u64_or(boot, "workload_ms", 0));
+	print_member("boot", strbuf_text(&text));
+}
+
 static void print_instance(const json_t *instance)
 {
 	const char *phase = json_string_or(instance, "phase", "?");
@@ -216,6 +232,7 @@ static void print_instance(const json_t *instance)
 	print_number("running", instance, "running_ms", print_duration);
 	print_number("starts in", instance, "next_start_ms", print_duration);
 	print_number("booted in", instance, "boot_ms", print_duration);
+	print_boot(instance);
 	print_number("restarts", instance, "restarts", NULL);
 	print_member("image", json_string_or(instance, "image", ""));
 	print_number("cpus", instance, "cpus", NULL);

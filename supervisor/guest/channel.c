@@ -214,6 +214,7 @@ static int on_hello(struct channel *channel, const uint8_t *payload, size_t leng
 	}
 	memcpy(&hello, payload, sizeof(hello));
 	told = (struct channel_hello){ .protocol = le32toh(hello.version),
+				       .init_us = le64toh(hello.init_us),
 				       .boot_us = le64toh(hello.boot_us),
 				       .workload_running = hello.running != 0 };
 	if (told.protocol != CHANNEL_VERSION) {

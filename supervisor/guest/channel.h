@@ -35,7 +35,8 @@ unsigned channel_protocol(void);
 
 struct channel_hello {
 	uint32_t protocol;     /* version */
-	uint64_t boot_us;      /* guest uptime when the workload was started */
+	uint64_t init_us;      /* guest uptime when its kernel had handed over to stoker-init */
+	uint64_t boot_us;      /* and when the workload was started; 0: it was not */
 	bool workload_running; /* false: see the exit report that follows */
 };
 

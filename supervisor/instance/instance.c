@@ -68,8 +68,8 @@ static void on_hello(void *data, const struct channel_hello *hello)
 {
 	struct instance *instance = data;
 
-	(void)hello;
 	instance_drop_callers(instance);
+	boot_times_set(&instance->boot, hello->init_us, hello->boot_us);
 	instance->has_hello = true;
 	instance_event(instance, EVENT_GUEST_READY);
 }
@@ -436,6 +436,7 @@ void instance_observe(const struct instance *instance, struct instance_status *r
 		.slot = instance->slot,
 		.restarts = instance->restarts,
 		.boot_ms = instance->boot_ms,
+		.boot = instance->boot,
 		.vmm = "",
 		.vmm_why = "",
 	};

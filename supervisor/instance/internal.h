@@ -53,6 +53,7 @@ struct instance {
 	uint64_t started_ms; /* loop_now_ms of the VMM's start */
 	uint64_t running_ms; /* loop_now_ms of the hello; 0 = not running */
 	uint64_t boot_ms;
+	struct boot_times boot;
 	uint64_t wake_ms; /* loop_now_ms at which the timer fires, in PHASE_BACKOFF */
 };
 

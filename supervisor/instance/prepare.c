@@ -466,4 +466,5 @@ void instance_clear_run(struct instance *instance)
 	instance->has_hello = instance->has_warned = false;
 	instance->doom = REASON_NONE;
 	instance->running_ms = instance->started_ms = instance->boot_ms = 0;
+	instance->boot = (struct boot_times){ 0 };
 }

@@ -42,6 +42,17 @@ const char *reason_name(enum reason reason)
 	return reason < REASON_COUNT ? names[reason] : "?";
 }
 
+void boot_times_set(struct boot_times *ret, uint64_t init_us, uint64_t boot_us)
+{
+	*ret = (struct boot_times){ 0 };
+	if (!boot_us || init_us > boot_us)
+		return;
+	ret->is_known = true;
+	ret->kernel_ms = init_us / 1000;
+	ret->init_ms = (boot_us - init_us) / 1000;
+	ret->workload_ms = boot_us / 1000;
+}
+
 void fleet_status_reset(struct fleet_status *status)
 {
 	free(status->instances);
@@ -72,6 +83,19 @@ static json_t *addresses(const struct spec *spec)
 	return array;
 }
 
+static json_t *boot_times(const struct boot_times *boot)
+{
+	json_t *object;
+
+	if (!boot->is_known)
+		return json_null();
+	object = json_object();
+	set(object, "kernel_ms", json_integer((json_int_t)boot->kernel_ms));
+	set(object, "init_ms", json_integer((json_int_t)boot->init_ms));
+	set(object, "workload_ms", json_integer((json_int_t)boot->workload_ms));
+	return object;
+}
+
 static void set_ending(json_t *object, const struct instance_status *status)
 {
 	set(object, "reason", json_string(reason_name(status->reason)));
@@ -100,6 +124,7 @@ json_t *instance_status_to_json(const struct instance_status *status)
 	set(object, "running_ms", json_integer((json_int_t)status->running_ms));
 	set(object, "next_start_ms", json_integer((json_int_t)status->next_start_ms));
 	set(object, "boot_ms", json_integer((json_int_t)status->boot_ms));
+	set(object, "boot", boot_times(&status->boot));
 	set(object, "slot", json_integer(status->slot));
 	set(object, "tap", json_string(status->tap));
 	set(object, "mac", json_string(mac));

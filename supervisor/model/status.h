@@ -50,6 +50,14 @@ enum reason {
 	REASON_COUNT,
 };
 
+/* What a guest says of its start, by its own clock: a claim. */
+struct boot_times {
+	bool is_known;
+	uint64_t kernel_ms;   /* until the kernel handed over to stoker-init */
+	uint64_t init_ms;     /* from there until the workload was executed */
+	uint64_t workload_ms; /* until then in all */
+};
+
 struct instance_status {
 	const struct spec *spec; /* what runs now; borrowed from the instance */
 	enum phase phase;
@@ -65,6 +73,7 @@ struct instance_status {
 	uint64_t running_ms;		/* in PHASE_RUNNING: for how long */
 	uint64_t next_start_ms;		/* in PHASE_BACKOFF: until the next start */
 	uint64_t boot_ms;		/* VMM start to the guest's hello; 0 before */
+	struct boot_times boot;		/* from within */
 	struct image_progress progress; /* in PHASE_FETCHING */
 	uint64_t log_dropped_bytes;
 	const char *vmm;     /* driver and accelerator, "qemu (tcg)"; borrowed */
@@ -75,6 +84,10 @@ struct fleet_status {
 	struct instance_status *instances; /* owned; sorted as the fleet is */
 	size_t count;
 };
+
+/* From microseconds since the guest's kernel began. Not known when they make no sense, and for
+ * boot_us 0: no workload was executed. */
+void boot_times_set(struct boot_times *ret, uint64_t init_us, uint64_t boot_us);
 
 void fleet_status_reset(struct fleet_status *status);
 const struct instance_status *fleet_status_find(const struct fleet_status *status,

@@ -87,7 +87,8 @@ sub check {
 my $done = qq({"done":true}\n);
 my $web = '"name":"acme/web","phase":"running","reason":"none","message":"",'
 	. '"image":"docker.io/library/nginx:1.27@sha256:00","vmm":"qemu (tcg)","pid":4711,'
-	. '"restarts":0,"running_ms":312000,"next_start_ms":0,"boot_ms":900,"slot":1,'
+	. '"restarts":0,"running_ms":312000,"next_start_ms":0,"boot_ms":900,'
+	. '"boot":{"kernel_ms":640,"init_ms":35,"workload_ms":675},"slot":1,'
 	. '"tap":"stk1","mac":"02:00:00:00:00:01","addresses":["10.20.0.10","fd00:20::a"],'
 	. '"cpus":1,"memory_bytes":268435456,"labels":["a=b","c=d"],"progress_stage":"",'
 	. '"progress_done":0,"progress_total":0,"log_dropped_bytes":0';
@@ -136,6 +137,7 @@ name       acme/web
 phase      running
 running    5m12s
 booted in  900ms
+boot       kernel 640 ms, init 35 ms, workload after 675 ms
 image      docker.io/library/nginx:1.27@sha256:00
 cpus       1
 memory     256MiB

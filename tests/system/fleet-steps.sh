@@ -70,6 +70,13 @@ fleet_first_start() {
 		"$(find "$work/state/images/squashfs" -name '*.sqfs' | wc -l)" 2
 }
 
+# boot_times VM: "kernel init workload" in milliseconds, as the guest tells them.
+boot_times() {
+	ctl status "$1" --json | perl -MJSON::PP -0777 -ne '
+		my $b = decode_json($_)->{instances}[0]{boot};
+		print "$b->{kernel_ms} $b->{init_ms} $b->{workload_ms}" if $b'
+}
+
 fleet_workload() {
 	ok "the workload answers over IPv4" wait_answer http://10.20.0.10:8080/
 	ok "the workload answers over IPv6" wait_answer 'http://[fd00:20::10]:8080/'
@@ -100,6 +107,10 @@ fleet_workload() {
 	like "without capabilities" "$(grep CapEff "/proc/$(member acme/web pid)/status")" \
 		"0000000000000000"
 	like "under a system call filter" "$(grep 'Seccomp:' "/proc/$(member acme/web pid)/status")" 2
+	# Each is cut to milliseconds.
+	like "and how long kernel and init took" "$(boot_times acme/web | awk '
+		NF == 3 && $1 > 0 && $3 - $1 - $2 >= 0 && $3 - $1 - $2 <= 1 { print "one after the other" }')" \
+		"one after the other"
 	like "status tells the accelerator" "$(ctl status acme/web --json)" '"qemu (tcg)"'
 }
 
@@ -202,6 +213,7 @@ fleet_adoption() {
 	ok "and ends" wait_phase jobs/once stopped
 	before=$(vmm_pids)
 	web=$(member acme/web pid)
+	times=$(boot_times acme/web)
 	kill -KILL "$daemon_pid"
 	wait "$daemon_pid" 2>/dev/null
 	ok "VMs outlive the daemon" wait_answer http://10.20.0.10:8080/
@@ -209,6 +221,7 @@ fleet_adoption() {
 	ok "the next daemon adopts them" wait_phase acme/web running
 	ok "all of them" wait_phase acme/other running
 	is "with the same processes" "$(vmm_pids)" "$before"
+	is "and the same word on how they booted" "$(boot_times acme/web)" "$times"
 	is "a job that is done stays done" \
 		"$(member jobs/once phase) $(member jobs/once exit_code)" "stopped 5"
 	is "and ran once" "$(ctl logs -n 100 jobs/once | grep -c 'stdout ran')" 1

@@ -505,6 +505,8 @@ static void test_manifest(struct host *host)
 	ok(host, wait_until(&guest, has_greeted, &one, BOOT_S), "manifest: hello");
 	ok(host, guest.hello.workload_running && guest.hello.boot_us, "manifest: runs since %.2f s",
 	   (double)guest.hello.boot_us / 1e6);
+	ok(host, guest.hello.init_us && guest.hello.init_us < guest.hello.boot_us,
+	   "manifest: by an init that began at %.2f s", (double)guest.hello.init_us / 1e6);
 	wait_until(&guest, has_printed, "tick 2", STEP_S);
 	said(&guest, CHANNEL_STDOUT, "id 1000:1000 1000 2000 home /home/app pwd /made/for/it\n");
 	said(&guest, CHANNEL_STDOUT,

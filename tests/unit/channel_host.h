@@ -251,6 +251,7 @@ static inline struct frame_hello make_hello(const struct host *host)
 {
 	struct frame_hello hello = { .version = htole32(CHANNEL_VERSION),
 				     .running = htole32(1),
+				     .init_us = htole64(1234567000000),
 				     .boot_us = htole64(1234567890123),
 				     .log_place = htole64(LOG_PLACE) };
 

@@ -19,6 +19,7 @@ static void the_greeting_is_answered(void **state)
 	open_host(&other);
 	guest_answers(&one);
 	assert_int_equal(one.hello.protocol, CHANNEL_VERSION);
+	assert_int_equal(one.hello.init_us, 1234567000000);
 	assert_int_equal(one.hello.boot_us, 1234567890123);
 	assert_true(one.hello.workload_running);
 	guest_answers(&other);
@@ -52,7 +53,7 @@ static void another_version_is_refused(void **state)
 	hello = make_hello(&host);
 	hello.version = htole32(0xfffffffe);
 	guest_sends_frame(&host, FRAME_HELLO, 0, &hello, sizeof(hello));
-	lost_because(&host, "guest speaks channel protocol 4294967294, not 4 (restart the VM)");
+	lost_because(&host, "guest speaks channel protocol 4294967294, not 5 (restart the VM)");
 	assert_int_equal(host.hellos, 0);
 	close_host(&host);
 }

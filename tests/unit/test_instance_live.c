@@ -305,6 +305,40 @@ static void a_paused_vm_whose_channel_is_lost_lives(void **state)
 	assert_int_equal(f->instance->phase, PHASE_PAUSED);
 }
 
+static void the_guest_tells_how_it_booted(void **state)
+{
+	static const struct {
+		uint64_t init_us, boot_us;
+		const char *told;
+	} cases[] = {
+		{ 1640999, 1676001,
+		  "{\"kernel_ms\": 1640, \"init_ms\": 35, \"workload_ms\": 1676}" },
+		{ 0, 999, "{\"kernel_ms\": 0, \"init_ms\": 0, \"workload_ms\": 0}" },
+		{ 1640999, 0, "null" }, /* the workload never ran */
+		{ 5, 4, "null" },
+		{ UINT64_MAX, UINT64_MAX - 1, "null" },
+		{ 0, UINT64_MAX,
+		  "{\"kernel_ms\": 0, \"init_ms\": 18446744073709551, "
+		  "\"workload_ms\": 18446744073709551}" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct channel_hello hello = { .init_us = cases[i].init_us,
+						     .boot_us = cases[i].boot_us,
+						     .workload_running = true };
+		struct instance_status status;
+		_cleanup_json_ json_t *told = NULL;
+		_cleanup_free_ char *text = NULL;
+
+		instance_channel_callbacks.hello(f->instance, &hello);
+		instance_observe(f->instance, &status);
+		told = instance_status_to_json(&status);
+		text = json_dumps(json_object_get(told, "boot"), JSON_ENCODE_ANY);
+		assert_string_equal(text, cases[i].told);
+	}
+}
+
 static void a_refused_pause_is_none(void **state)
 {
 	struct fixture *f = *state;
@@ -484,13 +518,13 @@ static void a_record_of_another_protocol_is_refused(void **state)
 
 	record_rewrite(f->instance);
 	assert_int_equal(fs_read(path, 1 << 20, &text, NULL), 0);
-	at = strstr(text.data, "\"channel\":4");
+	at = strstr(text.data, "\"channel\":5");
 	assert_non_null(at);
 	at[strlen("\"channel\":")] = '2';
 	assert_int_equal(fs_write_atomic(path, text.data, text.length, 0600, NULL), 0);
 	assert_int_equal(record_read(run_dir, &record, &err), -1);
 	assert_non_null(strstr(err.text,
-			       "its guest speaks channel protocol 2, not 4: it was started "
+			       "its guest speaks channel protocol 2, not 5: it was started "
 			       "by another version of stokerd"));
 }
 
@@ -504,6 +538,7 @@ int main(void)
 		TEST(nothing_but_a_running_vm_is_paused),
 		TEST(a_paused_vm_is_resumed_to_be_stopped),
 		TEST(a_paused_vm_whose_channel_is_lost_lives),
+		TEST(the_guest_tells_how_it_booted),
 		TEST(a_refused_pause_is_none),
 		TEST(what_was_refused_is_in_the_message),
 		TEST(whoever_has_the_key_is_the_guest),
