@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Called with what guests wrote, so nothing here trusts a byte of it. The rate is a token bucket of
- * one second's worth; what does not fit is dropped, counted, and said once when room is back.
+ * a second's worth, three quarters of it for whoever comes first; the last quarter is kept in equal
+ * parts for each stream, so that one that floods silences no other. What does not fit is dropped,
+ * counted, and said once for each stream when it has room again.
  */
 #include "instance/logfile.h"
 
@@ -24,13 +26,15 @@
 enum {
 	STREAMS_MAX = 6,
 	LOGFILE_LINE_MAX = 4096,
-	LINE_OVERHEAD = 32, /* date and stream */
+	LINE_OVERHEAD = 32,	/* date and stream */
+	KEPT = 4 * STREAMS_MAX, /* a stream's own part of the rate: one of so many */
 };
 
-/* A line that has not ended yet, per stream: two streams never mix within one line. */
-struct partial {
-	char stream[12];
-	struct strbuf text;
+struct stream {
+	char name[12];
+	struct strbuf text;	 /* a line that has not ended: streams never mix within one */
+	uint64_t tokens;	 /* its own: two seconds' worth at most */
+	uint64_t dropped_unsaid; /* not 0: it is in a burst */
 };
 
 struct logfile {
@@ -38,9 +42,10 @@ struct logfile {
 	char *path;
 	int fd;
 	uint64_t size;
-	uint64_t tokens, refilled_ms;
-	uint64_t dropped, dropped_unsaid;
-	struct partial partials[STREAMS_MAX];
+	uint64_t tokens; /* for all streams */
+	uint64_t refilled_ms;
+	uint64_t dropped;
+	struct stream streams[STREAMS_MAX];
 };
 
 char *logfile_path(const struct settings *settings, const char *name)
@@ -59,6 +64,12 @@ static int open_file(struct logfile *log, struct error *err)
 	return 0;
 }
 
+/* Of a stream's own tokens; with so many, its burst is over. */
+static uint64_t kept_max(const struct logfile *log)
+{
+	return log->settings->log_rate_bytes / KEPT * 2;
+}
+
 int logfile_open(const struct settings *settings, const char *name, struct logfile **ret,
 		 struct error *err)
 {
@@ -71,7 +82,9 @@ int logfile_open(const struct settings *settings, const char *name, struct logfi
 	log = xcalloc(1, sizeof(*log));
 	log->settings = settings;
 	log->path = take_ptr(path);
-	log->tokens = settings->log_rate_bytes;
+	log->tokens = settings->log_rate_bytes / 4 * 3;
+	for (size_t i = 0; i < STREAMS_MAX; i++)
+		log->streams[i].tokens = kept_max(log);
 	log->refilled_ms = loop_now_ms();
 	if (open_file(log, err) < 0) {
 		logfile_close(log);
@@ -145,105 +158,119 @@ static void write_line(struct logfile *log, const char *stream, const char *text
 	append(log, strbuf_text(&line), line.length);
 }
 
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void refill(struct logfile *log)
 {
 	uint64_t rate = log->settings->log_rate_bytes, now = loop_now_ms();
-	uint64_t elapsed = now - log->refilled_ms;
+	uint64_t elapsed = lesser(now - log->refilled_ms, 2000);
+	/* Where a millisecond brings a stream less than a token, wait for more of them. */
+	uint64_t kept = rate * elapsed / 1000 / KEPT;
 
-	if (elapsed == 0)
+	if (kept == 0)
 		return;
 	log->refilled_ms = now;
-	log->tokens += elapsed >= 1000 ? rate : rate * elapsed / 1000;
-	if (log->tokens > rate)
-		log->tokens = rate;
+	log->tokens = lesser(log->tokens + rate * elapsed / 1000 / 4 * 3, rate / 4 * 3);
+	for (size_t i = 0; i < STREAMS_MAX; i++)
+		log->streams[i].tokens = lesser(log->streams[i].tokens + kept, kept_max(log));
 }
 
-/* How many of the bytes the tokens pay for, and takes those. What stoker puts before a line is paid
- * as well: else a guest that writes empty lines has thirty times its rate written, a call each. */
-static size_t take_tokens(struct logfile *log, const char *bytes, size_t length)
+/* How many of the bytes the tokens pay for, and takes those: first what is everybody's. What stoker
+ * puts before a line is paid as well: else a guest that writes empty lines has thirty times its
+ * rate written, a call each. */
+static size_t take_tokens(struct logfile *log, struct stream *stream, const char *bytes,
+			  size_t length)
 {
 	size_t taken;
 
 	for (taken = 0; taken < length; taken++) {
 		uint64_t cost = bytes[taken] == '\n' ? 1 + LINE_OVERHEAD : 1;
+		uint64_t shared = lesser(cost, log->tokens);
 
-		if (cost > log->tokens)
+		if (cost - shared > stream->tokens)
 			break;
-		log->tokens -= cost;
+		log->tokens -= shared;
+		stream->tokens -= cost - shared;
 	}
 	return taken;
 }
 
-/* Takes room for the bytes, or counts them as dropped. */
-static size_t admit(struct logfile *log, const char *bytes, size_t length)
+static void say_dropped(struct logfile *log, struct stream *stream)
 {
-	size_t admitted;
+	char text[96];
+	int n = snprintf(text, sizeof(text),
+			 "%llu bytes of %s dropped: more than [log] rate allows",
+			 (unsigned long long)stream->dropped_unsaid, stream->name);
+
+	write_line(log, "stoker", text, (size_t)n);
+	stream->dropped_unsaid = 0;
+}
+
+/* Takes room for the bytes, or counts them as dropped. */
+static size_t admit(struct logfile *log, struct stream *stream, const char *bytes, size_t length)
+{
+	size_t admitted = 0;
 
 	refill(log);
-	/* A burst is over when a tenth of a second's worth is free again: then say what it cost. */
-	if (log->dropped_unsaid && log->tokens >= log->settings->log_rate_bytes / 10) {
-		char text[96];
-		int n = snprintf(text, sizeof(text),
-				 "%llu bytes dropped: more than [log] rate allows",
-				 (unsigned long long)log->dropped_unsaid);
-
-		write_line(log, "stoker", text, (size_t)n);
-		log->dropped_unsaid = 0;
-	}
-	if (log->dropped_unsaid) /* inside a burst nothing passes, so that no line is torn */
-		admitted = 0;
-	else
-		admitted = take_tokens(log, bytes, length);
+	for (size_t i = 0; i < STREAMS_MAX; i++)
+		if (log->streams[i].dropped_unsaid &&
+		    log->tokens + log->streams[i].tokens >= kept_max(log))
+			say_dropped(log, &log->streams[i]);
+	if (!stream->dropped_unsaid) /* inside a burst nothing passes, so that no line is torn */
+		admitted = take_tokens(log, stream, bytes, length);
 	log->dropped += length - admitted;
-	log->dropped_unsaid += length - admitted;
+	stream->dropped_unsaid += length - admitted;
 	return admitted;
 }
 
-static struct partial *partial_of(struct logfile *log, const char *stream)
+static struct stream *stream_of(struct logfile *log, const char *name)
 {
 	for (size_t i = 0; i < STREAMS_MAX; i++) {
-		struct partial *partial = &log->partials[i];
+		struct stream *stream = &log->streams[i];
 
-		if (!partial->stream[0])
-			snprintf(partial->stream, sizeof(partial->stream), "%s", stream);
-		if (strcmp(partial->stream, stream) == 0)
-			return partial;
+		if (!stream->name[0])
+			snprintf(stream->name, sizeof(stream->name), "%s", name);
+		if (strcmp(stream->name, name) == 0)
+			return stream;
 	}
-	return &log->partials[STREAMS_MAX - 1];
+	return &log->streams[STREAMS_MAX - 1];
 }
 
-static void flush(struct logfile *log, struct partial *partial, bool is_cut)
+static void flush(struct logfile *log, struct stream *stream, bool is_cut)
 {
 	if (is_cut)
-		strbuf_puts(&partial->text, "...");
-	write_line(log, partial->stream, strbuf_text(&partial->text), partial->text.length);
-	strbuf_reset(&partial->text);
+		strbuf_puts(&stream->text, "...");
+	write_line(log, stream->name, strbuf_text(&stream->text), stream->text.length);
+	strbuf_reset(&stream->text);
 }
 
-void logfile_write(struct logfile *log, const char *stream, const void *bytes, size_t length)
+void logfile_write(struct logfile *log, const char *name, const void *bytes, size_t length)
 {
-	struct partial *partial = partial_of(log, stream);
-	size_t admitted = admit(log, bytes, length);
+	struct stream *stream = stream_of(log, name);
+	size_t admitted = admit(log, stream, bytes, length);
 	const char *at = bytes, *end = at + admitted;
 
 	while (at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
 		const char *stop = newline ? newline : end;
-		size_t room = LOGFILE_LINE_MAX - partial->text.length;
+		size_t room = LOGFILE_LINE_MAX - stream->text.length;
 		size_t take = (size_t)(stop - at) < room ? (size_t)(stop - at) : room;
 
-		strbuf_add(&partial->text, at, take);
+		strbuf_add(&stream->text, at, take);
 		at += take;
 		if (newline && at == newline) {
-			flush(log, partial, false);
+			flush(log, stream, false);
 			at++;
-		} else if (partial->text.length == LOGFILE_LINE_MAX) {
-			flush(log, partial, true);
+		} else if (stream->text.length == LOGFILE_LINE_MAX) {
+			flush(log, stream, true);
 		}
 	}
 	/* What comes after the gap is another line. */
-	if (admitted < length && partial->text.length)
-		flush(log, partial, true);
+	if (admitted < length && stream->text.length)
+		flush(log, stream, true);
 }
 
 uint64_t logfile_dropped_bytes(const struct logfile *log)
@@ -256,9 +283,13 @@ struct logfile *logfile_close(struct logfile *log)
 	if (!log)
 		return NULL;
 	for (size_t i = 0; i < STREAMS_MAX; i++) {
-		if (log->partials[i].text.length)
-			flush(log, &log->partials[i], false);
-		strbuf_reset(&log->partials[i].text);
+		struct stream *stream = &log->streams[i];
+
+		if (stream->text.length)
+			flush(log, stream, false);
+		if (stream->dropped_unsaid)
+			say_dropped(log, stream);
+		strbuf_reset(&stream->text);
 	}
 	if (log->fd >= 0)
 		close(log->fd);

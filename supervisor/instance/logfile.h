@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One VM's log on the host: plain lines "TIME STREAM TEXT", rotated by size (FILE, FILE.1, ...) and
- * capped in rate. What is over the cap is counted and said once per burst; it never blocks anybody.
+ * capped in rate. What is over the cap is counted and said once per burst and stream; it never
+ * blocks anybody, and no stream can take from another the part of the rate that is kept for it.
  */
 #ifndef STOKER_INSTANCE_LOGFILE_H
 #define STOKER_INSTANCE_LOGFILE_H
@@ -20,8 +21,9 @@ int logfile_open(const struct settings *settings, const char *name, struct logfi
 struct logfile *logfile_close(struct logfile *log);
 
 /* Splits into lines (at most LOGFILE_LINE_MAX bytes; longer ones are continued with a mark) and
- * writes them; bytes that could steer a terminal are escaped as \xNN. `stream` is a short word. */
-void logfile_write(struct logfile *log, const char *stream, const void *bytes, size_t length);
+ * writes them; bytes that could steer a terminal are escaped as \xNN. `name` is the stream's,
+ * a short word. */
+void logfile_write(struct logfile *log, const char *name, const void *bytes, size_t length);
 
 uint64_t logfile_dropped_bytes(const struct logfile *log);
 
