@@ -23,7 +23,7 @@
 #include "guest-init/sysfs.h"
 
 /* One read of a pipe becomes one frame. */
-enum { ROOM_WANTED = 32 << 10 };
+enum { ROOM_WANTED = 16 << 10 };
 
 void channel_init(struct channel *channel, int epoll, uint64_t token,
 		  const struct channel_verbs *verbs)
@@ -234,9 +234,9 @@ void channel_say(struct channel *channel, const char *format, ...)
 	channel_log(channel, STREAM_INIT, line, (size_t)length + 1);
 }
 
-bool channel_has_room(const struct channel *channel)
+bool channel_has_room(const struct channel *channel, enum log_stream stream)
 {
-	return !channel->greeted || ring_room(&channel->ring) >= ROOM_WANTED;
+	return !channel->greeted || ring_is_fair(&channel->ring, stream, ROOM_WANTED);
 }
 
 void channel_set_begun(struct channel *channel, uint64_t init_us)

@@ -89,8 +89,8 @@ void channel_log(struct channel *channel, enum log_stream stream, const void *by
 void channel_say(struct channel *channel, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* False: the host is there but slow, so whoever writes logs has to wait. */
-bool channel_has_room(const struct channel *channel);
+/* False: the host is there but slower than what this stream says, so its writers have to wait. */
+bool channel_has_room(const struct channel *channel, enum log_stream stream);
 
 /* Bytes of payload that a session may send now. */
 size_t channel_session_room(const struct channel *channel);

@@ -110,12 +110,19 @@ static size_t spare_room(const struct execs *execs)
 	return room > KEPT_ROOM ? room - KEPT_ROOM : 0;
 }
 
-static size_t output_room(const struct execs *execs, const struct exec_session *session)
+/* What a detached one says goes to the log. */
+static enum log_stream log_stream(enum exec_end end)
+{
+	return end == EXEC_END_ERRORS ? STREAM_STDERR : STREAM_STDOUT;
+}
+
+static size_t output_room(const struct execs *execs, const struct exec_session *session,
+			  enum exec_end end)
 {
 	size_t room;
 
 	if (session->is_detached)
-		return channel_has_room(execs->channel) ? OUTPUT_CHUNK : 0;
+		return channel_has_room(execs->channel, log_stream(end)) ? OUTPUT_CHUNK : 0;
 	room = spare_room(execs);
 	room = room < session->credit ? room : session->credit;
 	return room < OUTPUT_CHUNK ? room : OUTPUT_CHUNK;
@@ -125,8 +132,7 @@ static size_t output_room(const struct execs *execs, const struct exec_session *
 static int read_output(struct execs *execs, struct exec_session *session, enum exec_end end)
 {
 	char bytes[OUTPUT_CHUNK];
-	size_t room = output_room(execs, session);
-	bool is_error = end == EXEC_END_ERRORS;
+	size_t room = output_room(execs, session, end);
 	ssize_t n;
 
 	if (session->fds[end] < 0 || !room)
@@ -140,12 +146,12 @@ static int read_output(struct execs *execs, struct exec_session *session, enum e
 		return 0;
 	}
 	if (session->is_detached) {
-		channel_log(execs->channel, is_error ? STREAM_STDERR : STREAM_STDOUT, bytes,
-			    (size_t)n);
+		channel_log(execs->channel, log_stream(end), bytes, (size_t)n);
 		return 1;
 	}
 	session->credit -= (uint32_t)n;
-	channel_session_send(execs->channel, is_error ? FRAME_EXEC_STDERR : FRAME_EXEC_STDOUT,
+	channel_session_send(execs->channel,
+			     end == EXEC_END_ERRORS ? FRAME_EXEC_STDERR : FRAME_EXEC_STDOUT,
 			     session->number, bytes, (size_t)n);
 	return 1;
 }
@@ -204,8 +210,8 @@ static void tend(struct execs *execs, struct exec_session *session)
 			while (read_output(execs, session, (enum exec_end)end))
 				;
 			/* Without room there may be more to read. */
-			is_empty = is_empty &&
-				   (session->fds[end] < 0 || output_room(execs, session));
+			is_empty = is_empty && (session->fds[end] < 0 ||
+						output_room(execs, session, (enum exec_end)end));
 		}
 		if (is_empty) {
 			finish(execs, session);
@@ -214,7 +220,8 @@ static void tend(struct execs *execs, struct exec_session *session)
 	}
 	watch(execs, session, EXEC_END_INPUT, session->input_length > 0 || session->input_ends);
 	for (int end = EXEC_END_OUTPUT; end < EXEC_ENDS; end++)
-		watch(execs, session, (enum exec_end)end, output_room(execs, session) > 0);
+		watch(execs, session, (enum exec_end)end,
+		      output_room(execs, session, (enum exec_end)end) > 0);
 }
 
 void exec_tend(struct execs *execs)

@@ -69,9 +69,9 @@ struct init {
 	struct execs execs;
 	struct frame_exit report;
 	int epoll;
-	int fds[SOURCE_COUNT]; /* -1: closed; the channel's is its own */
-	bool logs_paused;
-	bool killed; /* SIGKILL was ours */
+	int fds[SOURCE_COUNT];	   /* -1: closed; the channel's is its own */
+	bool paused[SOURCE_COUNT]; /* out of the epoll set */
+	bool killed;		   /* SIGKILL was ours */
 	bool ends_by_reset;
 	bool is_damaged; /* the image; the report says so already */
 	enum phase phase;
@@ -220,17 +220,22 @@ static void unwatch(struct init *init, enum source source)
  */
 static void pace_logs(struct init *init)
 {
-	bool pause = !channel_has_room(&init->channel);
+	static const enum log_stream streams[SOURCE_COUNT] = {
+		[SOURCE_STDOUT] = STREAM_STDOUT,
+		[SOURCE_STDERR] = STREAM_STDERR,
+		[SOURCE_SYSLOG] = STREAM_SYSLOG,
+		[SOURCE_KERNEL] = STREAM_KERNEL,
+	};
 
-	if (pause == init->logs_paused)
-		return;
-	init->logs_paused = pause;
 	for (int source = SOURCE_STDOUT; source < SOURCE_COUNT; source++) {
 		struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)source };
+		bool pause = !channel_has_room(&init->channel, streams[source]);
 
-		if (init->fds[source] >= 0)
-			epoll_ctl(init->epoll, pause ? EPOLL_CTL_DEL : EPOLL_CTL_ADD,
-				  init->fds[source], &event);
+		if (init->fds[source] < 0 || pause == init->paused[source])
+			continue;
+		init->paused[source] = pause;
+		epoll_ctl(init->epoll, pause ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, init->fds[source],
+			  &event);
 	}
 }
 
@@ -240,7 +245,7 @@ static void read_pipe(struct init *init, enum source source, enum log_stream str
 	ssize_t n;
 
 	/* An earlier source of this turn may have taken the room; the next turn pauses. */
-	if (!channel_has_room(&init->channel))
+	if (!channel_has_room(&init->channel, stream))
 		return;
 	n = read(init->fds[source], bytes, sizeof(bytes));
 	if (n > 0)
@@ -276,7 +281,7 @@ static void read_records(struct init *init, enum source source, enum log_stream 
 {
 	char record[SYSLOG_LINE_MAX], line[SYSLOG_LINE_MAX];
 
-	for (int i = 0; i < RECORDS_PER_TURN && channel_has_room(&init->channel); i++) {
+	for (int i = 0; i < RECORDS_PER_TURN && channel_has_room(&init->channel, stream); i++) {
 		ssize_t n = read(init->fds[source], record, sizeof(record));
 
 		/* EPIPE: the kernel overwrote records before they were read; go on. */

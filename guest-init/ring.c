@@ -26,8 +26,17 @@ static struct frame_header header_at(const struct ring *ring, size_t offset)
 	return header;
 }
 
-static void pop(struct ring *ring, size_t size)
+/* The oldest frame, headers included. */
+static size_t first_size(const struct ring *ring)
 {
+	return sizeof(struct frame_header) + le32toh(header_at(ring, 0).length);
+}
+
+static void pop(struct ring *ring)
+{
+	size_t size = first_size(ring);
+
+	ring->held[le16toh(header_at(ring, 0).stream)] -= size;
 	ring->start = (ring->start + size) % ring->capacity;
 	ring->used -= size;
 	ring->place += size;
@@ -43,6 +52,13 @@ size_t ring_room(const struct ring *ring)
 	return left < FRAME_PAYLOAD_MAX ? left : FRAME_PAYLOAD_MAX;
 }
 
+bool ring_is_fair(const struct ring *ring, enum log_stream stream, size_t length)
+{
+	size_t left = ring->capacity - ring->used, size = sizeof(struct frame_header) + length;
+
+	return size <= left && ring->held[stream] + size <= 2 * (left - size);
+}
+
 bool ring_put(struct ring *ring, enum log_stream stream, const void *bytes, size_t length)
 {
 	struct frame_header header = { .length = htole32((uint32_t)length),
@@ -53,6 +69,7 @@ bool ring_put(struct ring *ring, enum log_stream stream, const void *bytes, size
 		return false;
 	copy_in(ring, &header, sizeof(header));
 	copy_in(ring, bytes, length);
+	ring->held[stream] += sizeof(header) + length;
 	return true;
 }
 
@@ -62,7 +79,7 @@ void ring_force(struct ring *ring, enum log_stream stream, const void *bytes, si
 		struct frame_header header = header_at(ring, 0);
 
 		ring->dropped[le16toh(header.stream)] += le32toh(header.length);
-		pop(ring, sizeof(header) + le32toh(header.length));
+		pop(ring);
 	}
 	if (!ring_put(ring, stream, bytes, length))
 		ring->dropped[stream] += length;
@@ -98,11 +115,11 @@ static void drop_until(struct ring *ring, uint64_t place, size_t limit)
 	size_t dropped = 0;
 
 	while (ring->used) {
-		size_t size = sizeof(struct frame_header) + le32toh(header_at(ring, 0).length);
+		size_t size = first_size(ring);
 
 		if (size > limit - dropped || ring->place + size > place)
 			break;
-		pop(ring, size);
+		pop(ring);
 		dropped += size;
 	}
 }

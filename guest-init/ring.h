@@ -19,11 +19,17 @@ struct ring {
 	size_t start, used;
 	uint64_t place;			/* of the oldest byte */
 	size_t sent;			/* of what is here, to this host */
+	size_t held[STREAM_COUNT];	/* of what is here, headers included */
 	uint64_t dropped[STREAM_COUNT]; /* payload bytes */
 };
 
 /* Bytes of payload that one more frame may have now. */
 size_t ring_room(const struct ring *ring);
+
+/* Whether a stream may have `length` bytes more without taking from others what is theirs: it holds
+ * at most twice what is left. So one that floods has two thirds of the ring, four have two ninths
+ * each, and there is always room for whoever has said little. */
+bool ring_is_fair(const struct ring *ring, enum log_stream stream, size_t length);
 
 /* False when there is no room. `length` is 1..FRAME_PAYLOAD_MAX. */
 bool ring_put(struct ring *ring, enum log_stream stream, const void *bytes, size_t length);

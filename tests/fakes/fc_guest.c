@@ -232,9 +232,12 @@ static void act_flood(struct guest *guest)
 		for (size_t i = 0; i < sizeof(lines); i++)
 			lines[i] = i % 64 == 63 ? '\n' : (char)('a' + i / 64 % 26);
 	print(guest, lines, sizeof(lines));
-	for (int i = 0; i < 8 && channel_has_room(&guest->channel); i++)
-		channel_log(&guest->channel, i % 2 ? STREAM_STDERR : STREAM_STDOUT, lines,
-			    sizeof(lines));
+	for (int i = 0; i < 8; i++) {
+		enum log_stream stream = i % 2 ? STREAM_STDERR : STREAM_STDOUT;
+
+		if (channel_has_room(&guest->channel, stream))
+			channel_log(&guest->channel, stream, lines, sizeof(lines));
+	}
 }
 
 static const struct script scripts[] = {

@@ -168,6 +168,35 @@ static void test_ring_full(void **state)
 	assert_int_equal(ring.used, 28);
 }
 
+/* Four streams that take all they may leave room for one that has said nothing yet. */
+static void test_ring_fair(void **state)
+{
+	static uint8_t storage[LOG_WINDOW], payload[16 << 10];
+	struct ring ring = { .bytes = storage, .capacity = sizeof(storage) };
+	size_t frames[STREAM_COUNT] = { 0 };
+
+	(void)state;
+	while (ring_is_fair(&ring, STREAM_STDOUT, sizeof(payload))) {
+		assert_true(ring_put(&ring, STREAM_STDOUT, payload, sizeof(payload)));
+		frames[STREAM_STDOUT]++;
+	}
+	assert_in_range(frames[STREAM_STDOUT], 9, 11); /* of 16, two thirds */
+	assert_true(ring_is_fair(&ring, STREAM_STDERR, sizeof(payload)));
+	for (enum log_stream stream = STREAM_STDERR; stream <= STREAM_SYSLOG; stream++)
+		while (ring_is_fair(&ring, stream, sizeof(payload))) {
+			assert_true(ring_put(&ring, stream, payload, sizeof(payload)));
+			frames[stream]++;
+		}
+	assert_true(frames[STREAM_STDERR] >= 1);
+	assert_true(ring_put(&ring, STREAM_INIT, payload, FRAME_MESSAGE_MAX));
+	/* What is seen is everybody's again. */
+	take(&ring, payload, sizeof(payload));
+	take(&ring, payload, sizeof(payload));
+	ring_seen(&ring, UINT64_MAX);
+	assert_int_equal(ring.held[STREAM_STDOUT],
+			 (frames[STREAM_STDOUT] - 1) * (HEADER + sizeof(payload)));
+}
+
 static void test_ring_drops_whole_frames(void **state)
 {
 	uint8_t storage[64], out[64];
@@ -252,15 +281,11 @@ static void test_ring_window(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rfc3164),
-		cmocka_unit_test(test_rfc5424),
-		cmocka_unit_test(test_kmsg),
-		cmocka_unit_test(test_long_lines),
-		cmocka_unit_test(test_ring_order),
-		cmocka_unit_test(test_ring_full),
-		cmocka_unit_test(test_ring_drops_whole_frames),
-		cmocka_unit_test(test_ring_rewind),
-		cmocka_unit_test(test_ring_seen),
+		cmocka_unit_test(test_rfc3164),	    cmocka_unit_test(test_rfc5424),
+		cmocka_unit_test(test_kmsg),	    cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_ring_order),  cmocka_unit_test(test_ring_full),
+		cmocka_unit_test(test_ring_fair),   cmocka_unit_test(test_ring_drops_whole_frames),
+		cmocka_unit_test(test_ring_rewind), cmocka_unit_test(test_ring_seen),
 		cmocka_unit_test(test_ring_window),
 	};
 
