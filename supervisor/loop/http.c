@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * libcurl's home: curl_multi driven by the loop through its socket interface
- * (CURLMOPT_SOCKETFUNCTION(3), CURLMOPT_TIMERFUNCTION(3)). The image fetcher asks registries with
- * it; drivers of VMMs ask over unix sockets.
- *
- * libcurl forbids calls into a multi handle from inside its own callbacks. So its timer callback
- * only arms a watch, and finished requests are reported after curl_multi_socket_action returned.
- */
+/* The image fetcher asks registries with it; drivers of VMMs ask over unix sockets. */
 #include "loop/http.h"
 
 #include <assert.h>
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "loop/multi.h"
 
 enum {
 	BODY_MAX_DEFAULT = 1 << 20,
@@ -25,22 +18,13 @@ enum {
 };
 
 struct http {
-	struct loop *loop; /* borrowed */
-	CURLM *multi;
-	struct watch *timer; /* owned; NULL while libcurl wants none */
+	struct multi *multi; /* owned */
 	unsigned requests;
 };
 
-/* A connection that libcurl wants watched. */
-struct http_socket {
-	struct http *http; /* borrowed */
-	curl_socket_t fd;  /* libcurl's */
-	struct watch *watch;
-};
-
 struct http_request {
+	struct multi_transfer transfer; /* the first: it is found by it */
 	struct http *http;
-	CURL *easy;
 	struct curl_slist *headers;
 	char *body;
 	struct http_response response;
@@ -54,124 +38,15 @@ struct http_request {
 	char detail[CURL_ERROR_SIZE];
 };
 
-/* --- the multi handle on the loop ------------------------------------------------------------ */
-
-static void report_finished(struct http *http)
-{
-	CURLMsg *message;
-	int left;
-
-	while ((message = curl_multi_info_read(http->multi, &left))) {
-		CURLcode code = message->data.result;
-		struct http_request *request;
-		struct error err;
-		long status = 0;
-		bool failed;
-
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
-		curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-		/* `message` is gone once the handle is removed. */
-		curl_multi_remove_handle(http->multi, request->easy);
-		request->response.status = (int)status;
-		failed = request->has_error || code != CURLE_OK;
-		if (request->has_error)
-			err = request->error;
-		else if (failed)
-			error_set(&err, "%s",
-				  request->detail[0] ? request->detail : curl_easy_strerror(code));
-		request->fn(request, &request->response, failed ? &err : NULL, request->data);
-	}
-}
-
-static void act(struct http *http, curl_socket_t fd, int what)
-{
-	int running;
-
-	curl_multi_socket_action(http->multi, fd, what, &running);
-	report_finished(http);
-}
-
-static void on_socket_ready(struct watch *watch, unsigned events, void *data)
-{
-	struct http_socket *socket = data;
-
-	(void)watch;
-	/* `socket` may be gone when this returns. */
-	act(socket->http, socket->fd,
-	    (events & LOOP_READ ? CURL_CSELECT_IN : 0) |
-		    (events & LOOP_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static int on_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *data, void *assigned)
-{
-	struct http *http = data;
-	struct http_socket *socket = assigned;
-	unsigned events = 0;
-
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		if (socket)
-			watch_free(socket->watch);
-		free(socket);
-		curl_multi_assign(http->multi, fd, NULL);
-		return 0;
-	}
-	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-		events |= LOOP_READ;
-	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-		events |= LOOP_WRITE;
-	if (socket) {
-		watch_set_events(socket->watch, events);
-		return 0;
-	}
-	socket = xcalloc(1, sizeof(*socket));
-	socket->http = http;
-	socket->fd = fd;
-	socket->watch = loop_io(http->loop, fd, events, on_socket_ready, socket);
-	curl_multi_assign(http->multi, fd, socket);
-	return 0;
-}
-
-static void on_timer(struct watch *watch, unsigned events, void *data)
-{
-	struct http *http = data;
-
-	(void)events;
-	/* First, because libcurl may want the next one from inside. */
-	http->timer = watch_free(watch);
-	act(http, CURL_SOCKET_TIMEOUT, 0);
-}
-
-/* -1 ends the timer, 0 means as soon as possible, else milliseconds. */
-static int on_timer_wanted(CURLM *multi, long timeout_ms, void *data)
-{
-	struct http *http = data;
-
-	(void)multi;
-	http->timer = watch_free(http->timer);
-	if (timeout_ms >= 0)
-		http->timer = loop_timer(http->loop, (uint64_t)timeout_ms, on_timer, http);
-	return 0;
-}
-
 struct http *http_new(struct loop *loop, struct error *err)
 {
+	struct multi *multi = multi_new(loop, err);
 	struct http *http;
-	CURLM *multi;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(multi = curl_multi_init())) {
-		error_set(err, "libcurl cannot be initialised");
+	if (!multi)
 		return NULL;
-	}
 	http = xcalloc(1, sizeof(*http));
-	http->loop = loop;
 	http->multi = multi;
-	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket_wanted);
-	curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, http);
-	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
-	curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http);
 	return http;
 }
 
@@ -180,15 +55,30 @@ struct http *http_free(struct http *http)
 	if (!http)
 		return NULL;
 	assert(http->requests == 0);
-	/* Closing idle connections may still call on_socket_wanted and on_timer_wanted. */
-	curl_multi_cleanup(http->multi);
-	watch_free(http->timer);
+	multi_free(http->multi);
 	free(http);
-	curl_global_cleanup();
 	return NULL;
 }
 
 /* --- one request ----------------------------------------------------------------------------- */
+
+static void on_done(struct multi_transfer *transfer, CURLcode code)
+{
+	struct http_request *request = (struct http_request *)transfer;
+	struct error err;
+	long status = 0;
+	bool failed = request->has_error || code != CURLE_OK;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	multi_remove(request->http->multi, transfer);
+	request->response.status = (int)status;
+	if (request->has_error)
+		err = request->error;
+	else if (failed)
+		error_set(&err, "%s",
+			  request->detail[0] ? request->detail : curl_easy_strerror(code));
+	request->fn(request, &request->response, failed ? &err : NULL, request->data);
+}
 
 /* To be returned by a callback: libcurl ends the transfer. request->error is set. */
 static size_t fail(struct http_request *request)
@@ -231,7 +121,7 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *data)
 	size_t length = size * count;
 	long status = 0;
 
-	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(request->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
 	response->status = (int)status;
 	response->body_received += length;
 	if (request->on_body) {
@@ -250,7 +140,7 @@ static size_t on_data(char *bytes, size_t size, size_t count, void *data)
 
 static void set_method(struct http_request *request, const struct http_options *options)
 {
-	CURL *easy = request->easy;
+	CURL *easy = request->transfer.easy;
 
 	if (options->method && strcmp(options->method, "HEAD") == 0) {
 		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
@@ -290,9 +180,8 @@ static void set_timeouts(CURL *easy, const struct http_options *options)
 
 static void set_options(struct http_request *request, const struct http_options *options)
 {
-	CURL *easy = request->easy;
+	CURL *easy = request->transfer.easy;
 
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
 	curl_easy_setopt(easy, CURLOPT_URL, options->url);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -330,15 +219,15 @@ int http_start(struct http *http, const struct http_options *options, http_done_
 	request->on_body = options->on_body;
 	request->body_max = options->body_max ? options->body_max : BODY_MAX_DEFAULT;
 	http->requests++;
-	request->easy = curl_easy_init();
-	if (!request->easy) {
+	request->transfer = (struct multi_transfer){ curl_easy_init(), on_done };
+	if (!request->transfer.easy) {
 		http_request_free(request);
 		return error_set(err, "libcurl has no handle to give");
 	}
 	for (size_t i = 0; options->headers && i < options->headers->count; i++)
 		request->headers = curl_slist_append(request->headers, options->headers->items[i]);
 	set_options(request, options);
-	code = curl_multi_add_handle(http->multi, request->easy);
+	code = multi_add(http->multi, &request->transfer);
 	if (code != CURLM_OK) {
 		http_request_free(request);
 		return error_set(err, "%s: cannot start a request: %s", options->url,
@@ -352,9 +241,8 @@ struct http_request *http_request_free(struct http_request *request)
 {
 	if (!request)
 		return NULL;
-	/* Removing a handle that is not (or no longer) in the multi handle does nothing. */
-	curl_multi_remove_handle(request->http->multi, request->easy);
-	curl_easy_cleanup(request->easy);
+	multi_remove(request->http->multi, &request->transfer);
+	curl_easy_cleanup(request->transfer.easy);
 	curl_slist_free_all(request->headers);
 	strv_reset(&request->response.headers);
 	strbuf_reset(&request->response.body);
