@@ -40,7 +40,7 @@ Q := @
 say = @printf '  %-8s %s\n' $(1) $(2)
 endif
 
-FOLDERS  := base model config plan loop host image disk net vmm guest instance control
+FOLDERS  := base model config plan loop host image disk net vmm guest forward instance control
 # worker.c is the main file of stoker-image; all else in these folders is shared.
 LIB_SRC  := $(filter-out supervisor/image/worker.c,$(wildcard $(FOLDERS:%=supervisor/%/*.c)))
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -194,6 +194,9 @@ $(BUILD)/tests/test_fc_requests: $(BUILD)/tests/unit/test_fc_requests.o $(FC_SCH
 
 # Groups that its host need not have.
 $(BUILD)/tests/test_access: override LDFLAGS += -Wl,--wrap=getgrnam
+
+# A /dev/log and a journald of its own.
+$(BUILD)/tests/test_forward: override LDFLAGS += -Wl,--wrap=connect
 
 # Its control groups are files that behave as the kernel's: tests/unit/cgroup_tree.h.
 $(BUILD)/tests/test_cgroup: override LDFLAGS += -Wl,--wrap=mkdir,--wrap=rmdir,--wrap=fs_write_value

@@ -172,6 +172,7 @@ static int reload(struct daemon *daemon, char **ret_text)
 
 	if (notify_reloading(&err) < 0)
 		log_warning("%s", err.text);
+	forward_reopen(roster_forward(daemon->roster));
 	result = load_and_apply(daemon, ret_text);
 	say_ready(daemon);
 	return result;
@@ -192,6 +193,19 @@ static int on_reload(void *data, char **ret_text)
 	return 0;
 }
 
+static json_t *describe_forward(const struct daemon *daemon)
+{
+	const struct forward *forward = roster_forward(daemon->roster);
+	struct forward_counts counts;
+
+	if (!forward)
+		return json_null();
+	forward_count(forward, &counts);
+	return json_pack("{s:s,s:b,s:I,s:I}", "target", daemon->settings->log_forward, "is_up",
+			 counts.is_up, "lines", (json_int_t)counts.lines, "lost",
+			 (json_int_t)counts.lost);
+}
+
 static json_t *on_describe(void *data)
 {
 	const struct daemon *daemon = data;
@@ -204,6 +218,7 @@ static json_t *on_describe(void *data)
 	json_object_set_new(object, "reloads", json_integer((json_int_t)daemon->reloads));
 	json_object_set_new(object, "refusal",
 			    daemon->refusal ? json_string(daemon->refusal) : json_null());
+	json_object_set_new(object, "forward", describe_forward(daemon));
 	json_object_set_new(object, "warnings", json_from_strv(&daemon->posture.warnings));
 	return object;
 }

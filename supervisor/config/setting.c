@@ -13,6 +13,7 @@
 #include "model/address.h"
 #include "model/check.h"
 #include "model/reference.h"
+#include "model/target.h"
 
 enum setting_type {
 	SETTING_PATH,	     /* char *: absolute */
@@ -20,6 +21,7 @@ enum setting_type {
 	SETTING_CGROUP,	     /* char *: "auto", "none" or absolute */
 	SETTING_VMM,	     /* char * */
 	SETTING_LISTEN,	     /* char *: "unix", "off" or an endpoint */
+	SETTING_TARGET,	     /* char *: as in model/target.h */
 	SETTING_LEVEL,	     /* int */
 	SETTING_BOOL,	     /* bool: yes or no */
 	SETTING_AUTO,	     /* bool: auto or off */
@@ -86,6 +88,10 @@ static const struct setting table[] = {
 	{ "log", "file_size", SETTING_SIZE, AT(log_file_bytes), 64 << 10, UINT64_C(1) << 40 },
 	{ "log", "files", SETTING_U32, AT(log_files), 1, 100 },
 	{ "log", "rate", SETTING_SIZE, AT(log_rate_bytes), 1 << 10, UINT64_C(1) << 40 },
+	{ "log", "forward", SETTING_TARGET, AT(log_forward) },
+	{ "log", "forward_ca", SETTING_PATH, AT(log_forward_ca) },
+	{ "log", "forward_cert", SETTING_PATH, AT(log_forward_cert) },
+	{ "log", "forward_key", SETTING_PATH, AT(log_forward_key) },
 };
 
 const size_t setting_count = sizeof(table) / sizeof(*table);
@@ -256,7 +262,10 @@ static int check_listen(const char *value, struct error *err)
 static int set_word(const struct setting *setting, const char *value, char **ret, struct error *err)
 {
 	bool is_auto = strcmp(value, "auto") == 0;
+	struct target target;
 
+	if (setting->type == SETTING_TARGET && target_parse(value, &target, err) < 0)
+		return -1;
 	if (setting->type == SETTING_VMM && scalar_vmm(value, err) < 0)
 		return -1;
 	if (setting->type == SETTING_KERNEL && !is_auto && scalar_path(value, NULL) < 0)
@@ -328,6 +337,7 @@ int setting_set(size_t index, const char *value, struct settings *settings, stru
 	case SETTING_CGROUP:
 	case SETTING_VMM:
 	case SETTING_LISTEN:
+	case SETTING_TARGET:
 		return set_word(setting, value, field, err);
 	case SETTING_LEVEL:
 		return set_level(value, field, err);

@@ -17,6 +17,7 @@
 #include "config/problems.h"
 #include "config/scalar.h"
 #include "config/setting.h"
+#include "model/target.h"
 
 struct reading {
 	struct settings settings;
@@ -220,6 +221,28 @@ static struct mark seen_mark(const struct reading *reading, const char *section,
 	return reading->seen[setting_find(section, key)];
 }
 
+/* Certificates that nobody would look at are a misunderstanding. */
+static void check_forward(const struct reading *reading)
+{
+	static const char *const keys[] = { "forward_ca", "forward_cert", "forward_key" };
+	struct mark cert = seen_mark(reading, "log", "forward_cert");
+	struct mark key = seen_mark(reading, "log", "forward_key");
+	struct target target;
+
+	if (target_parse(reading->settings.log_forward, &target, NULL) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		struct mark mark = seen_mark(reading, "log", keys[i]);
+
+		if (mark.source && target.kind != TARGET_TLS && target.kind != TARGET_OFF)
+			report_add(reading->report, mark, "%s is for a target of tls:// alone",
+				   keys[i]);
+	}
+	if (!cert.source != !key.source)
+		report_add(reading->report, cert.source ? cert : key,
+			   "forward_cert and forward_key come together");
+}
+
 /* Between settings; the defaults agree with each other, so one of the two has a place. */
 static void check_together(const struct reading *reading)
 {
@@ -232,6 +255,7 @@ static void check_together(const struct reading *reading)
 	if (settings->restart_min_ms > settings->restart_max_ms)
 		report_add(reading->report, min.source ? min : max,
 			   "restart_delay_min is larger than restart_delay_max");
+	check_forward(reading);
 	/* (uid_t)-1 and what lies near it mean "nobody" or "unchanged" to system calls. */
 	if ((uint64_t)settings->uid_base + settings->uid_count > 4294967000)
 		report_add(reading->report, count.source ? count : base,

@@ -35,6 +35,18 @@ static void add_number(struct strbuf *out, const char *name, uint64_t value)
 	strbuf_printf(out, "%s %llu\n", name, (unsigned long long)value);
 }
 
+static void add_forward(const json_t *forward, struct strbuf *out)
+{
+	add_head(out, "stoker_log_forward_up", "gauge", "Whether the target takes lines.");
+	add_number(out, "stoker_log_forward_up", json_bool_or(forward, "is_up", false));
+	add_head(out, "stoker_log_forwarded_lines_total", "counter",
+		 "Lines of guests that the target took.");
+	add_number(out, "stoker_log_forwarded_lines_total", json_u64_or(forward, "lines", 0));
+	add_head(out, "stoker_log_forward_lost_lines_total", "counter",
+		 "Lines of guests that found no room to wait in.");
+	add_number(out, "stoker_log_forward_lost_lines_total", json_u64_or(forward, "lost", 0));
+}
+
 static void add_daemon(const struct exposition *exposition, struct strbuf *out)
 {
 	_cleanup_json_ json_t *daemon = exposition->handlers->describe(exposition->data);
@@ -52,6 +64,8 @@ static void add_daemon(const struct exposition *exposition, struct strbuf *out)
 	add_head(out, "stoker_host_warnings", "gauge", "How many of them status shows.");
 	add_number(out, "stoker_host_warnings",
 		   json_array_size(json_object_get(daemon, "warnings")));
+	if (json_is_object(json_object_get(daemon, "forward")))
+		add_forward(json_object_get(daemon, "forward"), out);
 }
 
 /* --- of instances -------------------------------------------------------------------------------

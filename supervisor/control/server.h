@@ -22,7 +22,8 @@ struct control_handlers {
 	/* Loads, plans and starts to apply; as above, and what `status` warns of comes first. */
 	int (*reload)(void *data, char **ret_text);
 	/* Members of the daemon's own for `status`: version, uptime, last reload and its error,
-	 * and warnings that hold until somebody mends the host or its settings. */
+	 * what forwarding of logs does, and warnings that hold until somebody mends the host or its
+	 * settings. */
 	json_t *(*describe)(void *data);
 	/* What holds now, for who may do what; NULL: nothing was valid yet. */
 	const struct fleet *(*fleet)(void *data);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "forward/forward.h"
 #include "guest/exec.h"
 #include "image/image.h"
 #include "instance/boot.h"
@@ -29,6 +30,7 @@ struct instance_context {
 	struct image_store *images;
 	const struct cgroup *cgroup; /* where VMs get their limits of the host */
 	struct boot *boot;
+	struct forward *forward; /* of lines of their logs; NULL: nowhere */
 	/* The phase or its reason changed. */
 	void (*changed)(void *data, struct instance *instance);
 	/* It holds nothing any more and may be freed, after the current callback. */

@@ -22,6 +22,7 @@
 #include "base/fs.h"
 #include "base/strbuf.h"
 #include "loop/loop.h"
+#include "model/logline.h"
 
 enum {
 	STREAMS_MAX = 6,
@@ -39,6 +40,8 @@ struct stream {
 
 struct logfile {
 	const struct settings *settings; /* borrowed */
+	struct forward *forward;	 /* borrowed; NULL: nowhere */
+	char *name;			 /* of the instance */
 	char *path;
 	int fd;
 	uint64_t size;
@@ -70,8 +73,8 @@ static uint64_t kept_max(const struct logfile *log)
 	return log->settings->log_rate_bytes / KEPT * 2;
 }
 
-int logfile_open(const struct settings *settings, const char *name, struct logfile **ret,
-		 struct error *err)
+int logfile_open(const struct settings *settings, const char *name, struct forward *forward,
+		 struct logfile **ret, struct error *err)
 {
 	_cleanup_free_ char *path = logfile_path(settings, name);
 	_cleanup_free_ char *copy = xstrdup(path);
@@ -81,6 +84,8 @@ int logfile_open(const struct settings *settings, const char *name, struct logfi
 		return -1;
 	log = xcalloc(1, sizeof(*log));
 	log->settings = settings;
+	log->name = xstrdup(name);
+	log->forward = forward;
 	log->path = take_ptr(path);
 	log->tokens = settings->log_rate_bytes / 4 * 3;
 	for (size_t i = 0; i < STREAMS_MAX; i++)
@@ -145,17 +150,20 @@ static void add_escaped(struct strbuf *out, const char *text, size_t length)
 static void write_line(struct logfile *log, const char *stream, const char *text, size_t length)
 {
 	_cleanup_strbuf_ struct strbuf line = { 0 };
+	struct forward_line forwarded = {
+		.name = log->name, .stream = stream, .text = text, .length = length
+	};
+	char date[LOGLINE_TIME_LENGTH + 1];
 	struct timespec now;
-	struct tm utc;
-	char date[32];
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &utc);
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
-	strbuf_printf(&line, "%s.%03ldZ %s ", date, now.tv_nsec / 1000000, stream);
+	forwarded.time_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	logline_print_time(forwarded.time_ms, date);
+	strbuf_printf(&line, "%s %s ", date, stream);
 	add_escaped(&line, text, length);
 	strbuf_putc(&line, '\n');
 	append(log, strbuf_text(&line), line.length);
+	forward_add(log->forward, &forwarded);
 }
 
 static uint64_t lesser(uint64_t a, uint64_t b)
@@ -293,6 +301,7 @@ struct logfile *logfile_close(struct logfile *log)
 	}
 	if (log->fd >= 0)
 		close(log->fd);
+	free(log->name);
 	free(log->path);
 	free(log);
 	return NULL;

@@ -11,13 +11,15 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "forward/forward.h"
 #include "model/settings.h"
 
 struct logfile;
 
-/* Opens for appending, creating directories; FILE is LOG_DIR/TENANT/VM[.N].log, 0640. */
-int logfile_open(const struct settings *settings, const char *name, struct logfile **ret,
-		 struct error *err);
+/* Opens for appending, creating directories; FILE is LOG_DIR/TENANT/VM[.N].log, 0640. Its lines are
+ * forwarded as well, unless `forward`, which is borrowed, is NULL. */
+int logfile_open(const struct settings *settings, const char *name, struct forward *forward,
+		 struct logfile **ret, struct error *err);
 struct logfile *logfile_close(struct logfile *log);
 
 /* Splits into lines (at most LOGFILE_LINE_MAX bytes; longer ones are continued with a mark) and

@@ -75,7 +75,8 @@ int instance_open_log(struct instance *instance, struct error *err)
 {
 	if (instance->log)
 		return 0;
-	return logfile_open(instance->context->settings, instance->spec->name, &instance->log, err);
+	return logfile_open(instance->context->settings, instance->spec->name,
+			    instance->context->forward, &instance->log, err);
 }
 
 static int open_read(const char *path, int *ret_fd, struct error *err)

@@ -30,6 +30,7 @@ struct roster {
 	struct image_store *images;
 	struct cgroup *cgroup;
 	struct boot *boot;
+	struct forward *forward;
 	struct instance_context context;
 	struct instance **instances; /* sorted by spec_order */
 	size_t count;
@@ -378,7 +379,8 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 	roster->slots = xcalloc(settings->uid_count, 1);
 	roster->boot = boot_new(settings);
 	if (open_cgroup(roster, err) < 0 || net_open(settings, &roster->net, err) < 0 ||
-	    image_store_open(loop, settings, &roster->images, err) < 0) {
+	    image_store_open(loop, settings, &roster->images, err) < 0 ||
+	    forward_open(loop, settings, &roster->forward, err) < 0) {
 		roster_close(roster);
 		return -1;
 	}
@@ -390,6 +392,7 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 		.images = roster->images,
 		.cgroup = roster->cgroup,
 		.boot = roster->boot,
+		.forward = roster->forward,
 		.changed = on_changed,
 		.released = on_released,
 		.holder = on_holder,
@@ -415,6 +418,7 @@ struct roster *roster_close(struct roster *roster)
 		instance_free(roster->released[i]);
 	for (size_t i = 0; i < roster->count; i++)
 		instance_free(roster->instances[i]);
+	forward_close(roster->forward); /* the last lines of their logs are in it */
 	watch_free(roster->sweeper);
 	if (roster->images)
 		image_store_close(roster->images);
@@ -625,6 +629,11 @@ int roster_policy(const struct roster *roster, const char *name, struct net_poli
 	if (!instance)
 		return -1;
 	return net_policy_read(roster->net, instance_slot(instance), ret, err);
+}
+
+struct forward *roster_forward(const struct roster *roster)
+{
+	return roster->forward;
 }
 
 struct image_store *roster_images(const struct roster *roster)

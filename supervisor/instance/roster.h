@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "forward/forward.h"
 #include "guest/exec.h"
 #include "image/image.h"
 #include "loop/loop.h"
@@ -82,6 +83,9 @@ int roster_policy(const struct roster *roster, const char *name, struct net_poli
 
 /* The images that instances share; of the roster, which tells it who uses them. */
 struct image_store *roster_images(const struct roster *roster);
+
+/* Where lines of their logs go besides the files; NULL: nowhere. */
+struct forward *roster_forward(const struct roster *roster);
 
 /* True when no instance is on its way anywhere: everything runs, is stopped, or has failed. */
 bool roster_is_settled(const struct roster *roster);

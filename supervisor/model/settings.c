@@ -44,6 +44,7 @@ void settings_defaults(struct settings *ret)
 		.log_file_bytes = 10 << 20,
 		.log_files = 3,
 		.log_rate_bytes = 1 << 20,
+		.log_forward = xstrdup("off"),
 	};
 }
 
@@ -72,6 +73,10 @@ void settings_reset(struct settings *settings)
 	free(settings->jailer_path);
 	free(settings->metrics_listen);
 	free(settings->cgroup_parent);
+	free(settings->log_forward);
+	free(settings->log_forward_ca);
+	free(settings->log_forward_cert);
+	free(settings->log_forward_key);
 	*settings = (struct settings){ 0 };
 }
 

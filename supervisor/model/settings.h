@@ -85,6 +85,10 @@ struct settings {
 	uint64_t log_file_bytes; /* file_size = 10MiB: rotated beyond */
 	uint32_t log_files;	 /* files = 3: kept per VM, the current one included */
 	uint64_t log_rate_bytes; /* rate = 1MiB: bytes a second kept per VM; surplus is counted */
+	char *log_forward;	 /* forward = off: see model/target.h */
+	char *log_forward_ca;	 /* forward_ca = /path: PEM, believed instead of the system's */
+	char *log_forward_cert;	 /* forward_cert = /path: PEM; with the next, or both NULL */
+	char *log_forward_key;	 /* forward_key = /path */
 };
 
 /* The documented defaults. The caller releases them with settings_reset. */

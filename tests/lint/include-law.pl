@@ -20,7 +20,7 @@ chdir $root or die "$root: $!\n";
 # layout (image, disk, net, vmm, guest) are in nobody's list but that of what lies to the right.
 my @values  = qw(base model);
 my @live    = (@values, 'loop');
-my @parts   = (@live, qw(host config plan image disk net vmm guest));
+my @parts   = (@live, qw(host config plan image disk net vmm guest forward));
 my %sees = (
 	base     => [],
 	model    => ['base'],
@@ -33,6 +33,7 @@ my %sees = (
 	net      => [@live, 'host'],
 	vmm      => [@live, 'host'],
 	guest    => [@live, 'host'],
+	forward  => [@live],
 	instance => [@parts],
 	control  => [@parts, 'instance'],
 	daemon   => [@parts, qw(instance control)],
@@ -48,6 +49,7 @@ my %private = (
 	'guest-init/protocol.h' => [qw(guest-init/ supervisor/guest/ supervisor/image/)],
 	'bpf/guard.h'           => [qw(bpf/ supervisor/net/)],
 	'guard.skel.h'          => ['supervisor/net/guard_internal.h'],
+	'supervisor/loop/multi.h' => ['supervisor/loop/'],
 );
 
 # Rule 3. One library has one home: pattern of the header => where it is known.
@@ -55,7 +57,8 @@ my @homes = (
 	[qr{^yaml\.h$},        'libyaml',      'supervisor/config/yaml.c'],
 	[qr{^ini\.h$},         'libinih',      'supervisor/config/settings.c'],
 	[qr{^ev(\+\+)?\.h$},   'libev',        'supervisor/loop/loop.c'],
-	[qr{^curl/},           'libcurl',      'supervisor/loop/http.c', 'supervisor/loop/http.h'],
+	[qr{^curl/},           'libcurl',      'supervisor/loop/http.c', 'supervisor/loop/connection.c',
+		'supervisor/loop/multi'],
 	[qr{^jansson\.h$},     'jansson',      'supervisor/base/json.h'],
 	[qr{^libmnl/},         'libmnl',       'supervisor/net/'],
 	[qr{^bpf/(libbpf|bpf|btf)(_[a-z]+)?\.h$}, 'libbpf', 'supervisor/net/guard', 'bpf/',

@@ -75,7 +75,8 @@ check_law('supervisor/image/broken.c', "#include <disk/disk.h>\n",
 	'nor do angle brackets');
 check_law('supervisor/instance/broken.c', "#include \"control/server.h\"\n",
 	'supervisor/instance/broken.c:1: instance/ may not include control/server.h '
-	. '(instance/ sees base, model, loop, host, config, plan, image, disk, net, vmm, guest)',
+	. '(instance/ sees base, model, loop, host, config, plan, image, disk, net, vmm, guest, '
+	. 'forward)',
 	'what lies to the right is out of sight');
 check_law('supervisor/ctl/broken.c', "#include \"instance/roster.h\"\n",
 	'supervisor/ctl/broken.c:1: ctl/ may not include instance/roster.h '
@@ -111,6 +112,9 @@ check_law('supervisor/net/fine.c', "#include \"bpf/guard.h\"\n", undef, 'net/ se
 check_law('supervisor/net/broken.c', "#include \"guard.skel.h\"\n",
 	'supervisor/net/broken.c:1: guard.skel.h may only be included by supervisor/net/guard_internal.h',
 	'the skeleton has one user');
+check_law('supervisor/forward/broken.c', "#include \"loop/multi.h\"\n",
+	'supervisor/forward/broken.c:1: supervisor/loop/multi.h may only be included by supervisor/loop/',
+	"libcurl's multi handle stays in its folder");
 
 # One library has one home.
 my %home = (
@@ -122,6 +126,8 @@ my %home = (
 	'sqfs/super.h'       => ['supervisor/image/squash*', 'libsquashfs'],
 	'ext2fs/ext2fs.h'    => ['supervisor/disk/disk.c', 'libext2fs'],
 	'seccomp.h'          => ['supervisor/image/confine.c', 'libseccomp'],
+	'curl/curl.h'        => ['supervisor/loop/http.c or supervisor/loop/connection.c or '
+		. 'supervisor/loop/multi*', 'libcurl'],
 	'systemd/sd-daemon.h' => ['nowhere', 'libsystemd'],
 );
 for my $header (sort keys %home) {

@@ -57,8 +57,25 @@ write_fleet() {
 	EOF
 }
 
+# A server of RFC 5424 that keeps all it hears in $work/forwarded; it ends with this shell.
+start_log_server() {
+	nsenter --net="/run/netns/$netns" setpriv --pdeathsig KILL perl -MIO::Socket::INET -e '
+		my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1:5514", Listen => 4,
+			ReuseAddr => 1) or die "$@\n";
+		$| = 1;
+		print "it listens\n";
+		while (my $client = $server->accept) {
+			while (sysread $client, my $bytes, 65536) {
+				print $bytes;
+			}
+		}' >"$work/forwarded" 2>&1 &
+}
+
 fleet_first_start() {
 	write_fleet
+	start_log_server # not by ok, which is a shell of its own
+	ok "a server of logs runs" wait_for 60 grep -q "it listens" "$work/forwarded"
+	printf '[log]\nforward = tcp://127.0.0.1:5514\n' >>"$ini"
 	# A stokerd that has never run plans from nothing, and changes nothing.
 	plan=$(in_host "$STOKERD" -n -c "$ini" 2>&1)
 	like "stokerd -n plans without effects" "$plan" "2 to create"
@@ -98,6 +115,11 @@ fleet_workload() {
 		"$(ctl logs -n 0 --stream syslog,stderr acme/web | grep -cvE '^[^ ]* (syslog|stderr) ')" 0
 	like "and by time" "$(ctl logs --since '1 day ago' --stream stderr acme/web)" "to stderr"
 	is "of which there is none in the future" "$(ctl logs --since 2999-01-01 acme/web)" ""
+	ok "a server of RFC 5424 gets it" wait_for 60 grep -aqF \
+		' [stoker@32473 tenant="acme" vm="web" stream="syslog" facility="daemon" tag="tagged"] to syslog' \
+		"$work/forwarded"
+	like "which the daemon knows" "$(curl -s --unix-socket "$run/metrics.sock" http://localhost/metrics)" \
+		"stoker_log_forward_up 1"
 	like "the root is an overlay" "$log" "root=overlay"
 	like "which is writable" "$log" "writable=yes"
 	is "the writable layer has no name on disk that a crash could leave" \
@@ -300,7 +322,7 @@ fleet_end() { # UID_BASE
 	# What the steps provoked is expected; anything else would be here. A boot that comes to a
 	# stop under emulation is ended and tried again: see CAVEATS in stokerd(8).
 	grep -E ' error: | warning: ' "$work/daemon.log" |
-		grep -vE 'exits/|manifests refused|a.yaml: writable|bad.yaml|: vmm-|: boot-timeout: |error: +(\^|tenants:)' \
+		grep -vE 'exits/|\[log\] forward|manifests refused|a.yaml: writable|bad.yaml|: vmm-|: boot-timeout: |error: +(\^|tenants:)' \
 			>"$work/complaints"
 	is "and the daemon had nothing else to complain about" "$(cat "$work/complaints")" ""
 }

@@ -178,7 +178,7 @@ static void open_log(struct log_fixture *f, uint64_t file_bytes, uint32_t files,
 					 .log_file_bytes = file_bytes,
 					 .log_files = files,
 					 .log_rate_bytes = rate };
-	assert_int_equal(logfile_open(&f->settings, "acme/web", &f->log, &err), 0);
+	assert_int_equal(logfile_open(&f->settings, "acme/web", NULL, &f->log, &err), 0);
 }
 
 static void close_log(struct log_fixture *f)

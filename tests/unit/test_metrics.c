@@ -41,8 +41,9 @@ struct fixture {
 static json_t *on_describe(void *data)
 {
 	(void)data;
-	return json_pack("{s:I,s:i,s:s,s:[s]}", "uptime_ms", (json_int_t)61500, "reloads", 3,
-			 "refusal", "web.yaml:1:1: unknown key", "warnings", "no KVM");
+	return json_pack("{s:I,s:i,s:s,s:[s],s:{s:b,s:i,s:i}}", "uptime_ms", (json_int_t)61500,
+			 "reloads", 3, "refusal", "web.yaml:1:1: unknown key", "warnings", "no KVM",
+			 "forward", "is_up", 1, "lines", 71, "lost", 5);
 }
 
 static const struct control_handlers handlers = { .describe = on_describe };
@@ -193,6 +194,15 @@ static void test_text(void **state)
 		"# TYPE stoker_manifests_refused gauge\nstoker_manifests_refused 1\n"
 		"# HELP stoker_host_warnings How many of them status shows.\n"
 		"# TYPE stoker_host_warnings gauge\nstoker_host_warnings 1\n"
+		"# HELP stoker_log_forward_up Whether the target takes lines.\n"
+		"# TYPE stoker_log_forward_up gauge\nstoker_log_forward_up 1\n"
+		"# HELP stoker_log_forwarded_lines_total Lines of guests that the target took.\n"
+		"# TYPE stoker_log_forwarded_lines_total counter\n"
+		"stoker_log_forwarded_lines_total 71\n"
+		"# HELP stoker_log_forward_lost_lines_total Lines of guests that found no room to "
+		"wait in.\n"
+		"# TYPE stoker_log_forward_lost_lines_total counter\n"
+		"stoker_log_forward_lost_lines_total 5\n"
 		"# HELP stoker_vm_phase 1 for the phase that the VM is in.\n"
 		"# TYPE stoker_vm_phase gauge\n"
 		"stoker_vm_phase{vm=\"acme/db\",phase=\"running\"} 1\n"

@@ -308,6 +308,7 @@ static void make_scene(struct scene *scene, uint32_t uid_count)
 	scene->settings = (struct settings){ .run_dir = scene->dir,
 					     .state_dir = scene->dir,
 					     .cgroup_parent = "none",
+					     .log_forward = "off",
 					     .uid_base = 900000,
 					     .uid_count = uid_count };
 	scene->loop = loop_new(NULL);

@@ -70,7 +70,9 @@ static void test_all_keys(void **state)
 		"restart_delay_max = 5s\nrestart_reset_after = 10s\n"
 		"[metrics]\nlisten = [fd00::1]:9469\n"
 		"[cgroup]\nparent = /a/group\n"
-		"[log]\nfile_size = 1MiB\nfiles = 2\nrate = 64KiB";
+		"[log]\nfile_size = 1MiB\nfiles = 2\nrate = 64KiB\n"
+		"forward = tls://logs.test:6514\nforward_ca = /a/log-ca.pem\n"
+		"forward_cert = /a/log.pem\nforward_key = /a/log.key";
 	struct problems problems = { 0 };
 	const struct registry_settings *hub, *other;
 	struct settings settings;
@@ -126,6 +128,10 @@ static void test_all_keys(void **state)
 	assert_int_equal(settings.log_file_bytes, 1 << 20);
 	assert_int_equal(settings.log_files, 2);
 	assert_int_equal(settings.log_rate_bytes, 64 << 10);
+	assert_string_equal(settings.log_forward, "tls://logs.test:6514");
+	assert_string_equal(settings.log_forward_ca, "/a/log-ca.pem");
+	assert_string_equal(settings.log_forward_cert, "/a/log.pem");
+	assert_string_equal(settings.log_forward_key, "/a/log.key");
 	settings_reset(&settings);
 }
 
@@ -228,6 +234,24 @@ static void test_refused(void **state)
 		{ "[log]\nfile_size = 1KiB\n",
 		  "s.ini:2:13: file_size: 1KiB is out of range (64KiB to 1TiB)\n"
 		  "file_size = 1KiB\n            ^\n" },
+		{ "[log]\nforward = rsyslog\n",
+		  "s.ini:2:11: forward: 'rsyslog' is no target (off, syslog, journald, "
+		  "udp://ADDRESS:PORT, tcp://HOST:PORT or tls://HOST:PORT)\n"
+		  "forward = rsyslog\n          ^\n" },
+		{ "[log]\nforward = tls://logs.test\nforward_ca = ca.pem\n",
+		  "s.ini:2:11: forward: 'tls://logs.test' is not tls://HOST:PORT (an IPv6 address "
+		  "in "
+		  "[])\nforward = tls://logs.test\n          ^\n"
+		  "s.ini:3:14: forward_ca: 'ca.pem' is not an absolute path (begin it with '/')\n"
+		  "forward_ca = ca.pem\n             ^\n" },
+		{ "[log]\nforward = udp://logs.test:514\n",
+		  "s.ini:2:11: forward: 'logs.test' is not an address (names are for tcp:// and "
+		  "tls://)\nforward = udp://logs.test:514\n          ^\n" },
+		{ "[log]\nforward = tcp://logs.test:601\nforward_key = /x\n",
+		  "s.ini:3:15: forward_key is for a target of tls:// alone\n"
+		  "forward_key = /x\n              ^\n"
+		  "s.ini:3:15: forward_cert and forward_key come together\n"
+		  "forward_key = /x\n              ^\n" },
 		{ "[image]\ncompress = zstd:23\n",
 		  "s.ini:2:12: compress: '23' is not a level of zstd (1 to 22)\n"
 		  "compress = zstd:23\n           ^\n" },
