@@ -59,7 +59,7 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-guard check-kernel \
-	check-host bench-boot bench-guard bench-image kernel fuzz demo install uninstall clean help
+	check-host bench-boot bench-guard bench-guest bench-image kernel fuzz demo install uninstall clean help
 
 all: $(PROGRAMS)
 
@@ -79,6 +79,8 @@ help:
 ## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
 ## bench-guard   which frames pass the guard and its rivals, a frame's processor time with each, the
 ##               program's paths, a VM's network against ip and tc, a thousand taps (root); ROUNDS=
+## bench-guest   stoker-init's size, memory, speed and logs, against a busybox script, a bare port and
+##               QEMU without stoker (root); BOOTS=20 ROUNDS=3
 ## bench-image   from a registry to a squashfs, against skopeo, umoci and two squashfs writers (root);
 ##               its images are made once, in build-bench/; ROUNDS=3
 ## fuzz          libFuzzer programs into build-fuzz/ (Debian: libclang-rt-14-dev)
@@ -319,6 +321,15 @@ bench-guard: $(GUARD_BENCH)
 	$(Q)$(BUILD)/tests/bench_guard_leaks
 	$(Q)$(BUILD)/tests/bench_guard_traffic
 	$(Q)$(BUILD)/tests/bench_guard_setup
+
+$(BUILD)/tests/bench_guest: tests/bench/guest.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(MUSLCC) $(INIT_CFLAGS) -static -s -o $@ $<
+
+bench-guest: all $(BUILD)/tests/bench_guest
+	$(Q)tests/deps.sh busybox-static cpio e2fsprogs iproute2 qemu-system-x86
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) tests/bench/guest.sh
 
 # What it measures with and no test needs; the images are Debian's packages.
 BENCH_IMAGE_DEPS := skopeo umoci squashfs-tools squashfs-tools-ng docker-registry mmdebstrap \
