@@ -210,10 +210,15 @@ static int make_cgroup(struct failure *why)
  * multi-generational LRU does so when it would have to evict what was used within min_ttl_ms
  * (Documentation/admin-guide/mm/multigen_lru.rst of Linux). More than that, and a program that
  * reads a mapped file larger than memory at random is killed too. A kernel without it spins on.
+ *
+ * It also kills when it finds hardly a page to evict, however much memory is free: so does kswapd
+ * when it frees more than it has to after an allocation was fragmented, and with nothing left to
+ * kill that is a panic (balance_pgdat and lru_gen_age_node in Linux's mm/vmscan.c). So it does not.
  */
 static void prevent_thrashing(void)
 {
-	if (write_value("/sys/kernel/mm/lru_gen/enabled", "y") == 0)
+	if (write_value("/proc/sys/vm/watermark_boost_factor", "0") == 0 &&
+	    write_value("/sys/kernel/mm/lru_gen/enabled", "y") == 0)
 		write_value("/sys/kernel/mm/lru_gen/min_ttl_ms", "100");
 }
 
