@@ -58,8 +58,9 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-guard check-kernel \
-	check-host bench-boot bench-guard bench-guest bench-image kernel fuzz demo install uninstall clean help
+.PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-guard \
+	check-kernel check-software check-host bench-boot bench-guard bench-guest bench-image kernel fuzz \
+	demo install uninstall clean help
 
 all: $(PROGRAMS)
 
@@ -75,6 +76,8 @@ help:
 ## check-asan    the unit and golden tests under AddressSanitizer and UBSan
 ## check-host    installs all of it in a Debian VM with systemd, cgroups and a KVM, and drives it
 ##               there (root); FIRECRACKER_DIR, a directory with firecracker and jailer: with both
+## check-software  nginx, redis, a Python application, cron and a lone static binary, as Debian ships
+##               them, in one fleet (root); their Debian is made once, in build-software/
 ## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root)
 ## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
 ## bench-guard   which frames pass the guard and its rivals, a frame's processor time with each, the
@@ -92,7 +95,7 @@ help:
 ## kernel        a small guest kernel in build-kernel/ARCH; ARCH=x86_64|aarch64, default: this one's
 ## install       into $(DESTDIR)$(prefix); uninstall takes it away again; with
 ##               systemdunitdir=/etc/systemd/system also the units
-## clean         remove what was built, but for build-kernel/
+## clean         remove what was built, but for build-kernel/, build-bench/ and build-software/
 
 deps:
 	@./tests/deps.sh
@@ -305,6 +308,11 @@ check-kernel: all $(SYSTEM) $(BUILD)/aarch64/stoker-init $(KERNEL_x86_64) $(KERN
 		GUEST_KERNEL=$(abspath $(KERNEL_x86_64)) $(PROVE) -f -o tests/kernel/guest.t tests/system/guest-boot.t
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) GUEST_KERNEL=$(abspath $(KERNEL_aarch64)) \
 		$(PROVE) -f -o tests/system/arm64-guest.t
+
+check-software: all
+	$(Q)tests/deps.sh mmdebstrap busybox-static curl e2fsprogs
+	$(Q)tests/software/debian.sh build-software
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) SOFTWARE=$(abspath build-software) $(PROVE) -f -o tests/software/software.t
 
 # The packages of the outer host are its own; those of building are deps'.
 check-host: all
