@@ -372,6 +372,9 @@ static bool on_frame(struct channel *channel, unsigned type, uint16_t stream, ui
 	} else if (type >= FRAME_EXEC && type <= FRAME_EXEC_KILL) {
 		return !channel->verbs.session ||
 		       channel->verbs.session(channel->verbs.data, type, stream, payload, length);
+	} else if (type == FRAME_HEALTH || type == FRAME_HEALTH_SEEN) {
+		return !channel->verbs.health ||
+		       channel->verbs.health(channel->verbs.data, type, payload, length);
 	} else if (type == FRAME_PING && !length) {
 		channel->is_pong_due = true;
 	} else if (type == FRAME_EXIT_SEEN && !length) {

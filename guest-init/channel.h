@@ -29,7 +29,9 @@ struct channel_verbs {
 	/* A frame of a session, FRAME_EXEC to FRAME_EXEC_KILL. False: no host says such a thing. */
 	bool (*session)(void *data, unsigned type, uint16_t number, const void *payload,
 			size_t length);
-	void (*gone)(void *data); /* the host that had asked for sessions */
+	/* A frame of the health check, FRAME_HEALTH or FRAME_HEALTH_SEEN; likewise. */
+	bool (*health)(void *data, unsigned type, const void *payload, size_t length);
+	void (*gone)(void *data); /* the host that had asked for all that */
 	void *data;
 };
 

@@ -38,17 +38,10 @@ void exec_process_signal(const struct exec_session *session, int number)
 
 void exec_process_kill(const struct exec_session *session)
 {
-	char path[CGROUP_PATH_MAX + 16], group[CGROUP_PATH_MAX];
-	int fd;
+	char group[CGROUP_PATH_MAX];
 
 	name_cgroup(session, group);
-	snprintf(path, sizeof(path), "%s/cgroup.kill", group);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	/* Kernels before 5.14 cannot: then the process session must do. */
-	if (fd < 0 || write(fd, "1", 1) < 0)
-		exec_process_signal(session, SIGKILL);
-	if (fd >= 0)
-		close(fd);
+	service_kill_cgroup(group, session->pid);
 }
 
 /* What was in the group need not be reaped yet: then the next start removes it. */

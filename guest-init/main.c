@@ -24,6 +24,7 @@
 #include "guest-init/exec.h"
 #include "guest-init/failure.h"
 #include "guest-init/files.h"
+#include "guest-init/health.h"
 #include "guest-init/mounts.h"
 #include "guest-init/names.h"
 #include "guest-init/network.h"
@@ -53,6 +54,9 @@ enum source {
 	SOURCE_COUNT
 };
 
+/* Events beside those. */
+enum { TOKEN_HEALTH = SOURCE_COUNT, TOKEN_EXECS };
+
 enum phase {
 	PHASE_RUNNING,
 	PHASE_STOPPING, /* the stop signal was sent; SIGKILL at the deadline */
@@ -67,6 +71,7 @@ struct init {
 	struct mounts mounts;
 	struct service service;
 	struct execs execs;
+	struct health health;
 	struct frame_exit report;
 	int epoll;
 	int fds[SOURCE_COUNT];	   /* -1: closed; the channel's is its own */
@@ -303,6 +308,7 @@ static void stop(void *data, int number, uint64_t grace_ms)
 
 	if (init->phase > PHASE_STOPPING)
 		return;
+	health_end(&init->health);
 	service_signal(&init->service, number ? number : init->service.stop_signal);
 	enter_phase(init, PHASE_STOPPING, grace_ms < GRACE_MAX_MS ? grace_ms : GRACE_MAX_MS);
 }
@@ -331,11 +337,19 @@ static bool on_session(void *data, unsigned type, uint16_t number, const void *p
 	return exec_on_frame(&init->execs, type, number, payload, length);
 }
 
+static bool on_health(void *data, unsigned type, const void *payload, size_t length)
+{
+	struct init *init = data;
+
+	return health_on_frame(&init->health, type, payload, length, now_ms());
+}
+
 static void host_gone(void *data)
 {
 	struct init *init = data;
 
 	exec_on_gone(&init->execs);
+	health_on_gone(&init->health);
 }
 
 static void exit_seen(void *data)
@@ -370,6 +384,7 @@ static void set_report(struct init *init, int status)
 static void on_workload_gone(struct init *init, int status)
 {
 	init->execs.root = -1; /* sessions end with it */
+	health_end(&init->health);
 	set_report(init, status);
 	service_kill_all(REAP_MS);
 	channel_set_running(&init->channel, false, init->service.boot_us);
@@ -382,8 +397,9 @@ static void reap(struct init *init)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (!exec_on_reaped(&init->execs, pid, status) && pid == init->service.pid &&
-		    init->phase <= PHASE_STOPPING)
+		if (!exec_on_reaped(&init->execs, pid, status) &&
+		    !health_on_reaped(&init->health, pid, status, now_ms()) &&
+		    pid == init->service.pid && init->phase <= PHASE_STOPPING)
 			on_workload_gone(init, status);
 }
 
@@ -445,7 +461,11 @@ static void dispatch(struct init *init, const struct epoll_event *event)
 {
 	enum source source = (enum source)event->data.u64;
 
-	if (event->data.u64 >= SOURCE_COUNT) {
+	if (event->data.u64 == TOKEN_HEALTH) {
+		health_on_event(&init->health);
+		return;
+	}
+	if (event->data.u64 >= TOKEN_EXECS) {
 		exec_on_event(&init->execs, event->data.u64);
 		return;
 	}
@@ -479,10 +499,11 @@ static void dispatch(struct init *init, const struct epoll_event *event)
 
 static int timeout_ms(const struct init *init)
 {
-	uint64_t now = now_ms(), limit = INT32_MAX;
+	uint64_t now = now_ms(), limit = INT32_MAX, wake = health_wake_ms(&init->health);
 
-	if (init->deadline_ms != UINT64_MAX)
-		limit = init->deadline_ms > now ? init->deadline_ms - now : 0;
+	wake = init->deadline_ms < wake ? init->deadline_ms : wake;
+	if (wake != UINT64_MAX)
+		limit = wake > now ? wake - now : 0;
 	if (channel_wants_tending(&init->channel) && limit > CHANNEL_TEND_MS)
 		limit = CHANNEL_TEND_MS;
 	return (int)(limit < INT32_MAX ? limit : INT32_MAX);
@@ -496,6 +517,7 @@ static void run(struct init *init)
 
 		advance(init);
 		exec_tend(&init->execs);
+		health_tend(&init->health, now_ms());
 		channel_tend(&init->channel, now_ms());
 		pace_logs(init);
 		count = epoll_wait(init->epoll, events, SOURCE_COUNT, timeout_ms(init));
@@ -510,6 +532,7 @@ static void prepare(struct init *init)
 					     .hosts = set_hosts,
 					     .exit_seen = exit_seen,
 					     .session = on_session,
+					     .health = on_health,
 					     .gone = host_gone,
 					     .data = init };
 	sigset_t handled;
@@ -529,7 +552,8 @@ static void prepare(struct init *init)
 		init->fds[source] = -1;
 	watch(init, SOURCE_SIGNALS, signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
 	channel_init(&init->channel, init->epoll, SOURCE_CHANNEL, &verbs);
-	exec_init(&init->execs, &init->channel, &init->config, init->epoll, SOURCE_COUNT);
+	exec_init(&init->execs, &init->channel, &init->config, init->epoll, TOKEN_EXECS);
+	health_init(&init->health, &init->channel, &init->config, init->epoll, TOKEN_HEALTH);
 	init->mounts = (struct mounts){ .root = -1, .upper = -1 };
 	init->deadline_ms = UINT64_MAX;
 }
@@ -548,6 +572,7 @@ static void start(struct init *init)
 			watch(init, SOURCE_STDERR, init->service.errors);
 			channel_set_running(&init->channel, true, init->service.boot_us);
 			init->execs.root = init->mounts.root;
+			health_begin(&init->health, init->mounts.root, now_ms());
 			return;
 		}
 	}

@@ -103,7 +103,7 @@ struct frame_header {
 enum {
 	FRAME_PAYLOAD_MAX = 64 << 10,
 	FRAME_MESSAGE_MAX = 200,
-	CHANNEL_VERSION = 5,
+	CHANNEL_VERSION = 6,
 	CHANNEL_KEY_SIZE = 32,
 	LOG_WINDOW = 256 << 10,	   /* bytes of log frames */
 	CHANNEL_VSOCK_PORT = 1024, /* of the host, CID 2 */
@@ -128,6 +128,8 @@ enum frame_type {
 	FRAME_EXEC_SIGNAL, /* struct frame_signal */
 	FRAME_EXEC_RESIZE, /* struct frame_size */
 	FRAME_EXEC_KILL,   /* empty: whoever asked for it is gone */
+	FRAME_HEALTH,	   /* struct frame_health, then entries: the check from now on */
+	FRAME_HEALTH_SEEN, /* empty: another result may be told */
 
 	/* Guest to host. */
 	FRAME_HELLO = 64,  /* struct frame_hello */
@@ -136,8 +138,9 @@ enum frame_type {
 	FRAME_PONG,	   /* empty: the answer, when there is nothing else to say */
 	FRAME_EXEC_STDOUT, /* bytes, as much as it has credit for */
 	FRAME_EXEC_STDERR,
-	FRAME_EXEC_ROOM, /* struct frame_credit: so much of its input was taken */
-	FRAME_EXEC_END,	 /* struct frame_exit: after all it said. It was detached: it runs */
+	FRAME_EXEC_ROOM,     /* struct frame_credit: so much of its input was taken */
+	FRAME_EXEC_END,	     /* struct frame_exit: after all it said. It was detached: it runs */
+	FRAME_HEALTH_RESULT, /* struct frame_health_result */
 };
 
 enum log_stream {
@@ -196,6 +199,30 @@ struct frame_credit {
 
 struct frame_signal {
 	uint32_t number;
+} __attribute__((packed));
+
+/*
+ * The health check, which the guest runs by itself. The host says what to check on every connection
+ * and when that has changed; entries are CONFIG_COMMAND: the path of HEALTH_HTTP, the words of
+ * HEALTH_EXEC. The guest answers with what it knows of that check, then with each result, but never
+ * before the one before was seen: what comes meanwhile replaces what waits.
+ */
+enum health_kind { HEALTH_OFF, HEALTH_TCP, HEALTH_HTTP, HEALTH_EXEC };
+
+struct frame_health {
+	uint32_t serial; /* of the definition; results carry it */
+	uint32_t kind;	 /* enum health_kind */
+	uint32_t port;	 /* of HEALTH_TCP and HEALTH_HTTP */
+	uint32_t interval_ms;
+	uint32_t timeout_ms;
+	uint32_t start_period_ms; /* from the workload's start: failures do not count yet */
+} __attribute__((packed));
+
+struct frame_health_result {
+	uint32_t serial;
+	uint32_t successes;		 /* 1: it has succeeded once; 0: not yet */
+	uint32_t failures;		 /* in a row, that count */
+	char message[FRAME_MESSAGE_MAX]; /* NUL-padded; what the last check found */
 } __attribute__((packed));
 
 struct frame_log_seen {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -153,7 +154,7 @@ static int run(const struct launch *launch, struct failure *why)
 	return refuse(name, number, why);
 }
 
-static int set_up_child(const struct launch *launch, struct failure *why)
+static int enter(const struct launch *launch, struct failure *why)
 {
 	char procs[64];
 
@@ -179,7 +180,23 @@ static int set_up_child(const struct launch *launch, struct failure *why)
 	if (chdir(launch->working_dir) < 0)
 		return failure_set(why, "working directory '%.100s': %s", launch->working_dir,
 				   strerror(errno));
-	return run(launch, why);
+	return 0;
+}
+
+static int set_up_child(const struct launch *launch, struct failure *why)
+{
+	return enter(launch, why) < 0 ? -1 : run(launch, why);
+}
+
+/* It is a copy of PID 1 that becomes the workload's user: who may not look into it. */
+static int act_as(const struct launch *launch, int (*act)(void *data), void *data,
+		  struct failure *why)
+{
+	if (enter(launch, why) < 0)
+		return -1;
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || syscall(SYS_close_range, 3, ~0U, 0) < 0)
+		return failure_set(why, "close descriptors: %s", strerror(errno));
+	_exit(act(data));
 }
 
 /* --- in PID 1 ------------------------------------------------------------------------------- */
@@ -192,6 +209,13 @@ uint64_t service_boot_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+int service_make_cgroup(const char *cgroup, struct failure *why)
+{
+	if (mkdir(cgroup, 0755) < 0 && errno != EEXIST)
+		return failure_set(why, "create cgroup %s: %s", cgroup, strerror(errno));
+	return 0;
+}
+
 static int make_cgroup(struct failure *why)
 {
 	static const char *const controllers[] = { "+memory", "+pids", "+cpu", "+io" };
@@ -199,9 +223,7 @@ static int make_cgroup(struct failure *why)
 	/* A kernel without one of them does without its figures. */
 	for (size_t i = 0; i < sizeof(controllers) / sizeof(*controllers); i++)
 		write_value(CGROUP "/cgroup.subtree_control", controllers[i]);
-	if (mkdir(WORKLOAD, 0755) < 0 && errno != EEXIST)
-		return failure_set(why, "create the workload's cgroup: %s", strerror(errno));
-	return 0;
+	return service_make_cgroup(WORKLOAD, why);
 }
 
 /*
@@ -333,6 +355,38 @@ int service_launch(const struct launch *launch, pid_t *ret_pid, struct failure *
 		return 0;
 	waitpid(pid, NULL, 0);
 	return -1;
+}
+
+int service_spawn(const struct launch *launch, int (*act)(void *data), void *data, pid_t *ret_pid,
+		  struct failure *why)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return failure_set(why, "fork: %s", strerror(errno));
+	if (pid == 0) {
+		struct failure failed = { "" };
+
+		if (launch->argv)
+			set_up_child(launch, &failed);
+		else
+			act_as(launch, act, data, &failed);
+		_exit(dprintf(launch->errors, "%s\n", failed.text) < 0 ? 126 : 127);
+	}
+	*ret_pid = pid;
+	return 0;
+}
+
+void service_kill_cgroup(const char *cgroup, pid_t pid)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/cgroup.kill", cgroup);
+	/* Kernels before 5.14 cannot: then the process group must do. */
+	if (write_value(path, "1") < 0 && pid)
+		kill(-pid, SIGKILL);
+	if (pid)
+		kill(pid, SIGKILL);
 }
 
 /* A workload that is not root opens /dev/stdout by name: the pipe must be its own. */

@@ -37,6 +37,17 @@ uint64_t service_boot_us(void);
 /* Starts it in a session of its own. Returns when the program was executed; -1 when it was not. */
 int service_launch(const struct launch *launch, pid_t *ret_pid, struct failure *why);
 
+/* Likewise, but returns at once: what fails is written to `errors`, and ends it with 127. It runs
+ * `act`, whose value is its exit code and who says why on descriptor 2, where there is no argv. */
+int service_spawn(const struct launch *launch, int (*act)(void *data), void *data, pid_t *ret_pid,
+		  struct failure *why);
+
+int service_make_cgroup(const char *cgroup, struct failure *why); /* fine if it is there */
+
+/* SIGKILL to all in the control group, and to the process that was launched into it: it may not
+ * have entered it yet. 0: that one was reaped. */
+void service_kill_cgroup(const char *cgroup, pid_t pid);
+
 /* The user of that name, or the workload's for NULL, in the image's files. */
 int service_find_user(int root, const char *name, struct user *ret, struct failure *why);
 

@@ -239,6 +239,15 @@ static const struct control_handlers handlers = {
 
 /* --- what happens to instances --------------------------------------------------------------- */
 
+static void log_health(const struct instance_status *status)
+{
+	enum log_level level = status->health == HEALTH_UNHEALTHY ? LOG_LEVEL_WARNING
+								  : LOG_LEVEL_INFO;
+
+	log_message(level, "%s: %s%s%s", status->spec->name, health_name(status->health),
+		    *status->health_message ? ": " : "", status->health_message);
+}
+
 static void log_change(const struct instance_status *status)
 {
 	const char *name = status->spec->name;
@@ -259,7 +268,9 @@ static void log_change(const struct instance_status *status)
 			 status->reason == REASON_EXITED ? status->exit_code : status->exit_signal);
 		break;
 	case PHASE_RUNNING:
-		if (status->boot_ms)
+		if (status->health != HEALTH_NONE)
+			log_health(status);
+		else if (status->boot_ms)
 			log_info("%s: %s (pid %d, booted in %llu ms)", name, phase,
 				 (int)status->pid, (unsigned long long)status->boot_ms);
 		else

@@ -159,9 +159,10 @@ FIELD_PARSER(field_duration)
 		return;
 	if (scalar_duration(text, &value, &err) < 0)
 		field_refuse(report, key->name, node, &err);
-	else if (value > key->max)
-		report_add(report, node->mark, "%s: %s is out of range (0s to %llus)", key->name,
-			   text, (unsigned long long)key->max / 1000);
+	else if (value < key->min || value > key->max)
+		report_add(report, node->mark, "%s: %s is out of range (%llus to %llus)", key->name,
+			   text, (unsigned long long)key->min / 1000,
+			   (unsigned long long)key->max / 1000);
 	else
 		*(uint64_t *)field = value;
 }

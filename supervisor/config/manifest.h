@@ -33,6 +33,7 @@ struct vm_draft {
 	struct placed_address *addresses; /* owned */
 	size_t address_count;
 	struct publish publish;
+	const struct node *depends_on; /* borrowed; NULL: not written, or wrong */
 	struct policy egress, ingress;
 	const struct node *environment, *env_file; /* borrowed; NULL: not written */
 };

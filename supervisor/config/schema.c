@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "config/attach.h"
 #include "config/fields.h"
+#include "config/health.h"
 #include "config/manifest.h"
 #include "config/scalar.h"
 #include "config/volumes.h"
@@ -74,6 +75,8 @@ static const struct schema_key vm_keys[] = {
 	{ "extra_hosts", field_hosts, OF_SPEC(extra_hosts) },
 	{ "labels", field_labels, OF_SPEC(labels) },
 	{ "restart", parse_restart, WHOLE },
+	{ "healthcheck", parse_healthcheck, WHOLE },
+	{ "depends_on", parse_depends_on, WHOLE },
 	{ "stop_signal", field_signal, OF_SPEC(stop_signal) },
 	{ "stop_grace_period", field_duration, OF_SPEC(stop_grace_ms), .max = 3600000 },
 	{ "read_only", field_bool, OF_SPEC(read_only) },
@@ -85,6 +88,16 @@ static const struct schema_key vm_keys[] = {
 	{ "sysctls", field_sysctls, OF_SPEC(sysctls) },
 	{ "vmm", field_vmm, OF_SPEC(vmm) },
 	{ "kernel", field_kernel, OF_SPEC(kernel) },
+};
+
+static const struct schema_key healthcheck_keys[] = {
+	{ "tcp", parse_health_tcp, WHOLE },
+	{ "http", parse_health_http, WHOLE },
+	{ "exec", parse_health_exec, WHOLE },
+	{ "interval", field_duration, OF_SPEC(health_interval_ms), .min = 1000, .max = 3600000 },
+	{ "timeout", field_duration, OF_SPEC(health_timeout_ms), .min = 1000, .max = 3600000 },
+	{ "retries", field_u32, OF_SPEC(health_retries), .min = 1, .max = 1000 },
+	{ "start_period", field_duration, OF_SPEC(health_start_period_ms), .max = 3600000 },
 };
 
 static const struct schema_key rate_keys[] = {
@@ -149,6 +162,8 @@ const struct schema schema_file = { "a manifest", file_keys, COUNT(file_keys),
 const struct schema schema_tenant = { "a tenant", tenant_keys, COUNT(tenant_keys) };
 const struct schema schema_limits = { "the limits", limits_keys, COUNT(limits_keys) };
 const struct schema schema_vm = { "a VM", vm_keys, COUNT(vm_keys) };
+const struct schema schema_healthcheck = { "a healthcheck", healthcheck_keys,
+					   COUNT(healthcheck_keys) };
 const struct schema schema_rate = { "the rates", rate_keys, COUNT(rate_keys) };
 const struct schema schema_rate_disk = { "the disk's rates", rate_disk_keys,
 					 COUNT(rate_disk_keys) };

@@ -34,7 +34,8 @@ struct schema {
 extern const struct schema schema_file;	  /* object: struct draft */
 extern const struct schema schema_tenant; /* object: struct tenant_draft */
 extern const struct schema schema_limits; /* object: struct tenant */
-extern const struct schema schema_vm;	  /* object: struct vm_draft, as of the next two */
+extern const struct schema schema_vm;	  /* object: struct vm_draft, as of the next four */
+extern const struct schema schema_healthcheck;
 extern const struct schema schema_rate;
 extern const struct schema schema_rate_disk;
 extern const struct schema schema_rate_network;

@@ -311,5 +311,6 @@ void validate(struct draft *draft, struct report *report)
 			check_hostnames(report, tenant, count);
 	}
 	validate_addresses(draft, report);
+	validate_dependencies(draft, report);
 	validate_policies(draft, report);
 }

@@ -17,6 +17,9 @@ void validate_addresses(const struct draft *draft, struct report *report);
 /* Fills in egress, ingress and ports of the VMs' specs (policy_validate.c). */
 void validate_policies(struct draft *draft, struct report *report);
 
+/* Whom VMs wait for before they start (depends.c). */
+void validate_dependencies(const struct draft *draft, struct report *report);
+
 /* What an IPv4 or IPv6 subnet keeps for itself: "the network address" ...; NULL: a host's. */
 const char *address_use(const struct prefix *subnet, const struct address *address);
 

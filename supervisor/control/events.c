@@ -48,6 +48,11 @@ void events_add(struct events *events, const struct instance_status *status)
 	json_t *object = events_begin(events, (uint64_t)time(NULL) * 1000, status->spec->name);
 
 	set(object, "phase", json_string(phase_name(status->phase)));
+	if (status->health != HEALTH_NONE) {
+		set(object, "health", json_string(health_name(status->health)));
+		set(object, "health_message",
+		    protocol_text(status->health_message, strlen(status->health_message)));
+	}
 	set(object, "reason", json_string(reason_name(status->reason)));
 	if (status->reason == REASON_EXITED)
 		set(object, "exit_code", json_integer(status->exit_code));

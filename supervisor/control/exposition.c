@@ -82,6 +82,13 @@ static void add_phase(struct strbuf *out, const char *family, const struct insta
 		      phase_name(status->phase));
 }
 
+static void add_health(struct strbuf *out, const char *family, const struct instance_status *status)
+{
+	if (status->health != HEALTH_NONE)
+		strbuf_printf(out, "%s{vm=\"%s\",health=\"%s\"} 1\n", family, status->spec->name,
+			      health_name(status->health));
+}
+
 static void add_restarts(struct strbuf *out, const char *family,
 			 const struct instance_status *status)
 {
@@ -140,6 +147,8 @@ static void add_shield(struct strbuf *out, const char *family, const char *vm,
 
 static const struct family families[] = {
 	{ "stoker_vm_phase", "gauge", "1 for the phase that the VM is in.", .add = add_phase },
+	{ "stoker_vm_health", "gauge", "1 for what the VM's health check has shown.",
+	  .add = add_health },
 	{ "stoker_vm_restarts_total", "counter", "Restarts since the daemon knows the VM.",
 	  .add = add_restarts },
 	{ "stoker_vm_running_seconds", "gauge", "For how long the workload runs.",

@@ -82,6 +82,15 @@ void print_reason(struct strbuf *out, const json_t *instance)
 		strbuf_printf(out, " signal %llu", (unsigned long long)number);
 }
 
+void print_phase(struct strbuf *out, const json_t *instance)
+{
+	const char *health = json_string_or(instance, "health", "");
+
+	strbuf_puts(out, json_string_or(instance, "phase", "?"));
+	if (*health)
+		strbuf_printf(out, " (%s)", health);
+}
+
 static bool takes_color(void)
 {
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -95,14 +104,27 @@ const char *print_phase_color(const char *phase)
 	static const struct {
 		const char *phase, *color;
 	} colors[] = {
-		{ "running", "\033[32m" },  { "failed", "\033[31m" },	 { "backoff", "\033[31m" },
-		{ "fetching", "\033[33m" }, { "preparing", "\033[33m" }, { "booting", "\033[33m" },
-		{ "stopping", "\033[33m" }, { "paused", "\033[33m" },	 { "ok", "\033[32m" },
-		{ "warn", "\033[33m" },	    { "bad", "\033[31m" },
+		{ "running (unhealthy)", "\033[31m" },
+		{ "running (starting)", "\033[33m" },
+		{ "running", "\033[32m" },
+		{ "failed", "\033[31m" },
+		{ "backoff", "\033[31m" },
+		{ "fetching", "\033[33m" },
+		{ "preparing", "\033[33m" },
+		{ "booting", "\033[33m" },
+		{ "stopping", "\033[33m" },
+		{ "paused", "\033[33m" },
+		{ "ok", "\033[32m" },
+		{ "warn", "\033[33m" },
+		{ "bad", "\033[31m" },
 	};
 
+	size_t length = strcspn(phase, " ");
+
 	for (size_t i = 0; takes_color() && i < sizeof(colors) / sizeof(colors[0]); i++)
-		if (strcmp(colors[i].phase, phase) == 0)
+		if (strcmp(colors[i].phase, phase) == 0 ||
+		    (phase[length] && strlen(colors[i].phase) == length &&
+		     strncmp(colors[i].phase, phase, length) == 0))
 			return colors[i].color;
 	return "";
 }
@@ -150,11 +172,11 @@ void print_guard_event(const json_t *event)
 
 void print_change(const json_t *instance)
 {
-	const char *phase = json_string_or(instance, "phase", "?");
 	const char *message = json_string_or(instance, "message", "");
-	_cleanup_strbuf_ struct strbuf reason = { 0 };
+	_cleanup_strbuf_ struct strbuf reason = { 0 }, phase = { 0 };
 
 	print_reason(&reason, instance);
+	print_phase(&phase, instance);
 	print_text(stdout, json_string_or(instance, "name", "?"));
 	if (json_object_get(instance, "guard")) {
 		fputs("  guard  ", stdout);
@@ -162,13 +184,15 @@ void print_change(const json_t *instance)
 		putchar('\n');
 		return;
 	}
-	printf("  %s", print_phase_color(phase));
-	print_text(stdout, phase);
+	printf("  %s", print_phase_color(strbuf_text(&phase)));
+	print_text(stdout, strbuf_text(&phase));
 	fputs(print_color_end(), stdout);
 	if (reason.length) {
 		fputs("  ", stdout);
 		print_text(stdout, strbuf_text(&reason));
 	}
+	if (!*message)
+		message = json_string_or(instance, "health_message", "");
 	if (*message) {
 		fputs("  ", stdout);
 		print_text(stdout, message);

@@ -23,6 +23,9 @@ void print_duration(struct strbuf *out, uint64_t ms);
 void print_bytes(struct strbuf *out, uint64_t bytes);
 
 /* The words for how an instance ended: "exited 1", "vmm-killed SIGKILL", or "" for none. */
+/* "running", or with its health "running (healthy)". */
+void print_phase(struct strbuf *out, const json_t *instance);
+
 void print_reason(struct strbuf *out, const json_t *instance);
 
 /* The escape sequences that dress a phase or verdict, or ""; "" also when stdout takes no colour.

@@ -86,9 +86,11 @@ static void add_image(struct strv *cells, const json_t *instance)
 static void add_row(struct strv *cells, const json_t *instance)
 {
 	uint64_t pid = json_u64_or(instance, "pid", 0);
+	struct strbuf phase = { 0 };
 
 	strv_add(cells, json_string_or(instance, "name", "?"));
-	strv_add(cells, json_string_or(instance, "phase", "?"));
+	print_phase(&phase, instance);
+	strv_add_taken(cells, strbuf_take(&phase));
 	add_reason(cells, instance);
 	add_uptime(cells, instance);
 	strv_addf(cells, "%llu", (unsigned long long)json_u64_or(instance, "restarts", 0));
@@ -218,15 +220,17 @@ static void print_boot(const json_t *instance)
 
 static void print_instance(const json_t *instance)
 {
-	const char *phase = json_string_or(instance, "phase", "?");
+	_cleanup_strbuf_ struct strbuf phase = { 0 };
 	_cleanup_strv_ struct strv reason = { 0 };
 
 	add_reason(&reason, instance);
 	print_member("name", json_string_or(instance, "name", "?"));
-	printf("%-11s%s", "phase", print_phase_color(phase));
-	print_text(stdout, phase);
+	print_phase(&phase, instance);
+	printf("%-11s%s", "phase", print_phase_color(strbuf_text(&phase)));
+	print_text(stdout, strbuf_text(&phase));
 	printf("%s\n", print_color_end());
 	print_member("reason", reason.items[0]);
+	print_member("last check", json_string_or(instance, "health_message", ""));
 	print_progress(instance);
 	print_member("message", json_string_or(instance, "message", ""));
 	print_number("running", instance, "running_ms", print_duration);

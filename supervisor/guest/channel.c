@@ -23,6 +23,7 @@
 #include "base/strbuf.h"
 #include "guest-init/protocol.h"
 #include "guest/exec.h"
+#include "guest/health.h"
 
 enum {
 	IN_MAX = sizeof(struct frame_header) + FRAME_PAYLOAD_MAX,
@@ -32,6 +33,7 @@ enum {
 	GREET_EVERY_MS = 1000,
 	SEEN_AFTER_MS = 50,		   /* when little was logged */
 	SEEN_AFTER_BYTES = LOG_WINDOW / 8, /* or as soon as this much was */
+	HEALTH_SEEN_AFTER_MS = 1000,	   /* so that a guest changes its health no faster */
 	PINGS = 3,			   /* in the time that a guest may be silent */
 };
 
@@ -44,6 +46,7 @@ struct channel {
 	struct watch *io;
 	struct watch *greeter; /* until the hello */
 	struct watch *teller;  /* has to say soon what was seen of the log; NULL: nothing new */
+	struct watch *healer;  /* lets the guest tell another result; NULL: it may */
 	struct watch *keeper;  /* asks a guest that is silent; NULL: nobody does */
 
 	struct channel_peer peer;
@@ -57,7 +60,8 @@ struct channel {
 	unsigned unanswered; /* pings */
 	uint64_t silence_ms;
 
-	struct exec *execs; /* list; exec.c */
+	struct exec *execs;	/* list; exec.c */
+	uint32_t health_serial; /* of the definition that was sent last; 0: none */
 
 	uint8_t in[IN_MAX];
 	size_t in_length;
@@ -84,6 +88,7 @@ static void silence(struct channel *channel)
 	channel->io = watch_free(channel->io);
 	channel->greeter = watch_free(channel->greeter);
 	channel->teller = watch_free(channel->teller);
+	channel->healer = watch_free(channel->healer);
 	channel->keeper = watch_free(channel->keeper);
 	exec_lose_all(&channel->execs);
 }
@@ -284,14 +289,10 @@ static bool exit_is_sane(const struct frame_exit *report)
 	return false;
 }
 
-/* The text ends up on operators' terminals. */
-static void copy_printable(char *to, const char *from, size_t size)
+void channel_make_printable(char *text)
 {
-	size_t i;
-
-	for (i = 0; i + 1 < size && from[i]; i++)
-		to[i] = from[i] >= 0x20 && from[i] < 0x7f ? from[i] : '?';
-	to[i] = '\0';
+	for (; *text; text++)
+		*text = *text >= 0x20 && *text < 0x7f ? *text : '?';
 }
 
 /* The end of the workload, or of a session. -1: it makes no sense. */
@@ -320,7 +321,8 @@ static int read_exit(const uint8_t *payload, size_t length, struct channel_exit 
 	}
 	told.code = (int)le32toh((uint32_t)report.code);
 	_Static_assert(sizeof(told.message) == sizeof(report.message), "one limit");
-	copy_printable(told.message, report.message, sizeof(told.message));
+	memcpy(told.message, report.message, sizeof(told.message) - 1);
+	channel_make_printable(told.message);
 	*ret = told;
 	return 0;
 }
@@ -368,6 +370,37 @@ static int on_session(struct channel *channel, const struct frame_header *header
 	return result < 0 ? lose(channel, &err) : 0;
 }
 
+static void on_healer(struct watch *watch, unsigned events, void *data)
+{
+	struct channel *channel = data;
+
+	(void)events;
+	watch_rearm(watch, HEALTH_SEEN_AFTER_MS); /* when there is no room */
+	if (channel->out.length > FRAME_PAYLOAD_MAX)
+		return;
+	channel->healer = watch_free(watch);
+	append_frame(&channel->out, FRAME_HEALTH_SEEN, NULL, 0);
+	update_events(channel);
+}
+
+static int on_health(struct channel *channel, const uint8_t *payload, size_t length)
+{
+	struct channel_health told;
+	struct error err;
+	int result;
+
+	if (channel->healer || !channel->health_serial)
+		result = error_set(&err, "guest tells its health without being asked");
+	else
+		result = health_read(payload, length, channel->health_serial, &told, &err);
+	if (result < 0)
+		return lose(channel, &err);
+	channel->healer = loop_timer(channel->loop, HEALTH_SEEN_AFTER_MS, on_healer, channel);
+	if (result > 0)
+		channel->callbacks.health(channel->data, &told);
+	return 0;
+}
+
 static int on_frame(struct channel *channel, const struct frame_header *header,
 		    const uint8_t *payload)
 {
@@ -386,6 +419,8 @@ static int on_frame(struct channel *channel, const struct frame_header *header,
 	case FRAME_EXEC_ROOM:
 	case FRAME_EXEC_END:
 		return on_session(channel, header, payload);
+	case FRAME_HEALTH_RESULT:
+		return on_health(channel, payload, length);
 	case FRAME_PONG:
 		if (length == 0)
 			return 0;
@@ -633,6 +668,15 @@ void channel_stop(struct channel *channel, int signal, uint64_t grace_ms)
 				   .grace_ms = htole64(grace_ms) };
 
 	queue(channel, FRAME_STOP, &stop, sizeof(stop));
+}
+
+void channel_check(struct channel *channel, const struct spec *spec)
+{
+	_cleanup_strbuf_ struct strbuf payload = { 0 };
+
+	channel->health_serial++;
+	health_put(spec, channel->health_serial, &payload);
+	channel_send_session(channel, FRAME_HEALTH, 0, payload.data, payload.length);
 }
 
 void channel_hosts(struct channel *channel, const char *lines)

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "loop/loop.h"
+#include "model/spec.h"
 
 enum channel_stream {
 	CHANNEL_STDOUT,
@@ -23,6 +24,9 @@ enum channel_stream {
 };
 
 enum { CHANNEL_KEY_LENGTH = 32 };
+
+/* For guest/health.c: what a guest wrote ends up on operators' terminals. */
+void channel_make_printable(char *text);
 
 /* What a guest's connections have in common. */
 struct channel_peer {
@@ -40,6 +44,13 @@ struct channel_hello {
 	bool workload_running; /* false: see the exit report that follows */
 };
 
+/* What the guest's health check has shown so far. */
+struct channel_health {
+	bool has_succeeded;
+	uint32_t failures; /* in a row, that count */
+	char message[200]; /* printable */
+};
+
 struct channel_exit {
 	enum { CHANNEL_EXITED, CHANNEL_SIGNALLED, CHANNEL_OOM, CHANNEL_INIT_ERROR } kind;
 	int code;	   /* exit code or signal number */
@@ -55,6 +66,8 @@ struct channel_callbacks {
 	/* Closed, or the peer broke the protocol. The channel is dead and waits for channel_free.
 	 */
 	void (*lost)(void *data, const struct error *why);
+	/* At most one a second, of the check that was defined last. */
+	void (*health)(void *data, const struct channel_health *health);
 };
 
 struct channel;
@@ -86,6 +99,9 @@ void channel_send_session(struct channel *channel, unsigned type, unsigned numbe
 /* Asks stoker-init to end the workload: its stop signal, then SIGKILL after grace_ms, then power
  * off. `signal` 0 = the image's. */
 void channel_stop(struct channel *channel, int signal, uint64_t grace_ms);
+
+/* From now on the guest is checked as the spec says, or no longer; after each hello only. */
+void channel_check(struct channel *channel, const struct spec *spec);
 
 /* Replaces the lines that stoker maintains in the guest's /etc/hosts. */
 void channel_hosts(struct channel *channel, const char *lines);

@@ -132,6 +132,19 @@ enum event act_fetch_anew(struct instance *instance)
 
 /* --- starting -------------------------------------------------------------------------------- */
 
+/* Nothing is armed: the roster wakes it when another one has changed. */
+static bool has_to_wait(struct instance *instance)
+{
+	const struct instance_context *context = instance->context;
+	bool did_wait = instance->wait != WAIT_NOT;
+	char text[sizeof(instance->message)] = "";
+
+	instance->wait = context->wait(context->data, instance->spec, text);
+	if (did_wait || instance->wait != WAIT_NOT)
+		memcpy(instance->message, text, sizeof(text));
+	return instance->wait != WAIT_NOT;
+}
+
 enum event act_prepare(struct instance *instance)
 {
 	const struct instance_context *context = instance->context;
@@ -141,6 +154,8 @@ enum event act_prepare(struct instance *instance)
 	instance_disarm(instance);
 	if (is_refused(instance))
 		return EVENT_HOST_REFUSED;
+	if (has_to_wait(instance))
+		return EVENT_NONE;
 	holder = context->holder(context->data, instance, instance->spec, &what);
 	if (holder) {
 		snprintf(instance->message, sizeof(instance->message),

@@ -64,6 +64,13 @@ void instance_disarm(struct instance *instance)
 
 /* --- the guest ------------------------------------------------------------------------------- */
 
+/* A guest that is not there now is told by its hello. */
+static void define_check(const struct instance *instance)
+{
+	if (instance->channel && channel_is_greeted(instance->channel))
+		channel_check(instance->channel, instance->spec);
+}
+
 static void on_hello(void *data, const struct channel_hello *hello)
 {
 	struct instance *instance = data;
@@ -71,6 +78,7 @@ static void on_hello(void *data, const struct channel_hello *hello)
 	instance_drop_callers(instance);
 	boot_times_set(&instance->boot, hello->init_us, hello->boot_us);
 	instance->has_hello = true;
+	define_check(instance);
 	instance_event(instance, EVENT_GUEST_READY);
 }
 
@@ -85,6 +93,36 @@ static void on_log(void *data, enum channel_stream stream, const void *bytes, si
 
 	if (instance->log)
 		logfile_write(instance->log, words[stream], bytes, length);
+}
+
+/* HEALTH_NONE as well while the guest has not told it: a daemon that comes back must not make
+ * believe that it starts. */
+static enum health find_health(const struct instance *instance)
+{
+	if (instance->phase != PHASE_RUNNING || !instance->spec->healthcheck.count ||
+	    !instance->has_health)
+		return HEALTH_NONE;
+	return health_judge(instance->health.has_succeeded, instance->health.failures,
+			    instance->spec->health_retries);
+}
+
+/* That one is starting is no news: it has just begun to run. */
+static void tell_health(struct instance *instance, enum health before)
+{
+	enum health now = find_health(instance);
+
+	if (now != before && (now == HEALTH_HEALTHY || now == HEALTH_UNHEALTHY))
+		instance->context->changed(instance->context->data, instance);
+}
+
+static void on_health(void *data, const struct channel_health *health)
+{
+	struct instance *instance = data;
+	enum health before = find_health(instance);
+
+	instance->health = *health;
+	instance->has_health = true;
+	tell_health(instance, before);
 }
 
 static void on_report(void *data, const struct channel_exit *report)
@@ -122,6 +160,7 @@ const struct channel_callbacks instance_channel_callbacks = {
 	.log = on_log,
 	.exited = on_report,
 	.lost = on_lost,
+	.health = on_health,
 };
 
 /* --- the VMM --------------------------------------------------------------------------------- */
@@ -312,13 +351,36 @@ static void update_tap(struct instance *instance)
 	log_error("%s: %s", instance->spec->name, err.text);
 }
 
+static bool has_same_check(const struct spec *a, const struct spec *b)
+{
+	return strv_equal(&a->healthcheck, &b->healthcheck) &&
+	       a->health_interval_ms == b->health_interval_ms &&
+	       a->health_timeout_ms == b->health_timeout_ms &&
+	       a->health_start_period_ms == b->health_start_period_ms;
+}
+
+/* What was known of a check says nothing about another one; whether it is the same to the guest, it
+ * will tell. */
+static void update_check(struct instance *instance, bool is_same, enum health before)
+{
+	if (is_same) {
+		tell_health(instance, before);
+		return;
+	}
+	instance->has_health = false;
+	define_check(instance);
+}
+
 /* Only live fields differ, so the whole spec may be taken over. */
 static void take_live(struct instance *instance, struct spec *live)
 {
 	struct vmm_limits before = instance_limits(instance->spec), now = instance_limits(live);
+	enum health health = find_health(instance);
+	bool has_check = has_same_check(instance->spec, live);
 
 	spec_free(instance->spec);
 	instance->spec = live;
+	update_check(instance, has_check, health);
 	update_tap(instance);
 	if (!instance->vmm || memcmp(&before, &now, sizeof(now)) == 0)
 		return;
@@ -364,6 +426,17 @@ void instance_retry(struct instance *instance)
 {
 	if (instance->phase == PHASE_FAILED && instance->reason == REASON_HOST_UNFIT)
 		instance_event(instance, EVENT_START);
+}
+
+void instance_wake(struct instance *instance)
+{
+	if (instance->phase == PHASE_PREPARING && instance->wait != WAIT_NOT)
+		instance_event(instance, EVENT_TIMEOUT);
+}
+
+bool instance_is_stuck(const struct instance *instance)
+{
+	return instance->phase == PHASE_PREPARING && instance->wait == WAIT_STUCK;
 }
 
 void instance_remove(struct instance *instance)
@@ -433,6 +506,8 @@ void instance_observe(const struct instance *instance, struct instance_status *r
 		.reason = instance->reason,
 		.exit_code = instance->exit_code,
 		.exit_signal = instance->exit_signal,
+		.health = find_health(instance),
+		.health_message = instance->health.message,
 		.slot = instance->slot,
 		.restarts = instance->restarts,
 		.boot_ms = instance->boot_ms,

@@ -22,6 +22,12 @@
 
 struct instance;
 
+enum instance_wait {
+	WAIT_NOT,
+	WAIT_ON_WAY, /* it will hardly be long */
+	WAIT_STUCK,  /* for one that has failed, is unhealthy, or does not start again by itself */
+};
+
 /* What all instances share, and what they ask of the roster. Borrowed by every instance. */
 struct instance_context {
 	struct loop *loop;
@@ -39,6 +45,8 @@ struct instance_context {
 	 * volume of it in use, and which of both; or NULL. */
 	const char *(*holder)(void *data, const struct instance *asking, const struct spec *spec,
 			      const char **ret_what);
+	/* Whom the spec's VM waits for before it boots, and in words into `text`. */
+	enum instance_wait (*wait)(void *data, const struct spec *spec, char text[256]);
 	/* Why no VM may be started on this host now; NULL: it may. */
 	const char *(*refusal)(void *data);
 	/* Lines for /etc/hosts of this tenant's VMs; the caller frees them. */
@@ -65,6 +73,7 @@ void instance_update(struct instance *instance, const struct spec *spec);  /* li
 void instance_keep(struct instance *instance);	/* takes a pending removal back */
 void instance_retry(struct instance *instance); /* starts what an unfit host kept from starting */
 void instance_remove(struct instance *instance);
+void instance_wake(struct instance *instance); /* asks again what it waits for before it boots */
 void instance_restart(struct instance *instance);
 
 /* Its processors only; what is paused or runs already stays so. -1 in any other phase. */
@@ -86,6 +95,9 @@ void instance_observe(const struct instance *instance, struct instance_status *r
 const struct spec *instance_spec(const struct instance *instance); /* what it is to be */
 const char *instance_image_id(const struct instance *instance);	   /* what it has; NULL: none */
 uint32_t instance_slot(const struct instance *instance);
+
+/* Whether it waits for others, who are not on their way. */
+bool instance_is_stuck(const struct instance *instance);
 
 /* While its VMM runs; `id` as in model/volume.h. */
 bool instance_holds_volume(const struct instance *instance, const char *id);

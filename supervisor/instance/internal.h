@@ -42,6 +42,10 @@ struct instance {
 	bool was_adopted; /* its start is not ours: boot_ms means nothing */
 	bool has_hello;	  /* the guest knows this daemon */
 
+	enum instance_wait wait; /* in PHASE_PREPARING: for others */
+	bool has_health;	 /* the guest has told it, of the check as it is now */
+	struct channel_health health;
+
 	bool has_gone; /* the VMM ended; its channel may still hold last words */
 	struct vmm_exit gone;
 

@@ -464,7 +464,9 @@ void instance_clear_run(struct instance *instance)
 	if (fs_remove_tree(run_dir, &err) < 0)
 		log_error("%s: %s", instance->spec->name, err.text);
 	instance->has_report = instance->has_gone = instance->was_adopted = false;
-	instance->has_hello = instance->has_warned = false;
+	instance->has_hello = instance->has_warned = instance->has_health = false;
+	instance->health = (struct channel_health){ 0 };
+	instance->wait = WAIT_NOT;
 	instance->doom = REASON_NONE;
 	instance->running_ms = instance->started_ms = instance->boot_ms = 0;
 	instance->boot = (struct boot_times){ 0 };

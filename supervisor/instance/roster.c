@@ -41,6 +41,7 @@ struct roster {
 	struct instance **released; /* to be freed once control is back in the loop */
 	size_t released_count;
 	struct watch *sweeper;
+	struct watch *waker;	     /* somebody has changed whom others may wait for */
 	roster_guard_fn *guard_told; /* NULL: nobody watches */
 	void *guard_data;
 };
@@ -120,11 +121,29 @@ static int free_slot(const struct roster *roster, uint32_t *ret)
 
 /* --- what instances ask ---------------------------------------------------------------------- */
 
+static void on_wake(struct watch *watch, unsigned events, void *data)
+{
+	struct roster *roster = data;
+
+	(void)events;
+	roster->waker = watch_free(watch);
+	for (size_t i = 0; i < roster->count; i++)
+		instance_wake(roster->instances[i]);
+}
+
+/* Once control is back in the loop: another one's event may be under way. */
+static void wake_soon(struct roster *roster)
+{
+	if (!roster->waker)
+		roster->waker = loop_soon(roster->loop, on_wake, roster);
+}
+
 static void on_changed(void *data, struct instance *instance)
 {
 	struct roster *roster = data;
 	struct instance_status status;
 
+	wake_soon(roster);
 	instance_observe(instance, &status);
 	roster->changed(roster->data, &status);
 }
@@ -244,6 +263,102 @@ static const char *on_holder(void *data, const struct instance *asking, const st
 			return instance_spec(other)->name;
 	}
 	return NULL;
+}
+
+/* --- whom an instance waits for -------------------------------------------------------------- */
+
+static enum instance_wait judge_wait(const struct instance *instance, bool for_health,
+				     char text[64])
+{
+	struct instance_status status;
+
+	if (!instance) {
+		snprintf(text, 64, "is not there yet");
+		return WAIT_ON_WAY;
+	}
+	instance_observe(instance, &status);
+	snprintf(text, 64, "is %s%s%s", phase_name(status.phase),
+		 status.health == HEALTH_NONE ? "" : ", ", health_name(status.health));
+	switch (status.phase) {
+	case PHASE_RUNNING:
+		if (!for_health || status.health == HEALTH_HEALTHY)
+			return WAIT_NOT;
+		return status.health == HEALTH_UNHEALTHY ? WAIT_STUCK : WAIT_ON_WAY;
+	case PHASE_STOPPED:
+		return for_health ? WAIT_STUCK : WAIT_NOT;
+	case PHASE_PREPARING:
+		return instance_is_stuck(instance) ? WAIT_STUCK : WAIT_ON_WAY;
+	case PHASE_PAUSED:
+	case PHASE_BACKOFF:
+	case PHASE_FAILED:
+		return WAIT_STUCK;
+	case PHASE_ABSENT:
+	case PHASE_FETCHING:
+	case PHASE_BOOTING:
+	case PHASE_STOPPING:
+	case PHASE_COUNT:
+		break;
+	}
+	return WAIT_ON_WAY;
+}
+
+/* All replicas, as the fleet has them: they may not have been created yet. */
+static enum instance_wait wait_for_vm(const struct roster *roster, const char *tenant,
+				      const char *vm, const char *condition, char text[256])
+{
+	const struct fleet *fleet = roster->fleet;
+	size_t low = 0, high = fleet->spec_count;
+	const struct spec first = { .tenant = (char *)tenant, .vm = (char *)vm };
+	enum instance_wait most = WAIT_NOT;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (spec_order(fleet->specs[middle], &first) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < fleet->spec_count; low++) {
+		const struct spec *spec = fleet->specs[low];
+		enum instance_wait wait;
+		char state[64];
+
+		if (strcmp(spec->tenant, tenant) != 0 || strcmp(spec->vm, vm) != 0)
+			break;
+		wait = judge_wait(find_spec(roster, spec), strcmp(condition, "healthy") == 0,
+				  state);
+		if (wait > most) {
+			snprintf(text, 256, "waits until %s is %s: it %s", spec->name, condition,
+				 state);
+			most = wait;
+		}
+	}
+	return most;
+}
+
+/* The worst of all is said. */
+static enum instance_wait on_wait(void *data, const struct spec *spec, char text[256])
+{
+	const struct roster *roster = data;
+	enum instance_wait most = WAIT_NOT;
+
+	STRV_EACH (line, &spec->depends_on) {
+		const char *condition = strchr(line, '=');
+		_cleanup_free_ char *vm = NULL;
+		enum instance_wait wait;
+		char words[256];
+
+		if (!condition || !roster->fleet)
+			continue;
+		vm = xstrndup(line, (size_t)(condition - line));
+		wait = wait_for_vm(roster, spec->tenant, vm, condition + 1, words);
+		if (wait > most) {
+			memcpy(text, words, sizeof(words));
+			most = wait;
+		}
+	}
+	return most;
 }
 
 /* What runs and what is to run; what of the fleet waits for a slot is no instance yet. */
@@ -396,6 +511,7 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 		.changed = on_changed,
 		.released = on_released,
 		.holder = on_holder,
+		.wait = on_wait,
 		.refusal = on_refusal,
 		.hosts = on_hosts,
 		.data = roster,
@@ -420,6 +536,7 @@ struct roster *roster_close(struct roster *roster)
 		instance_free(roster->instances[i]);
 	forward_close(roster->forward); /* the last lines of their logs are in it */
 	watch_free(roster->sweeper);
+	watch_free(roster->waker);
 	if (roster->images)
 		image_store_close(roster->images);
 	/* With no VM left, the guard has nothing to guard: leave the kernel as it was found. */
@@ -537,6 +654,7 @@ void roster_apply(struct roster *roster, const struct fleet *fleet, const struct
 		instance_retry(roster->instances[i]);
 	if (plan_is_empty(plan))
 		return;
+	wake_soon(roster);
 	for (size_t i = 0; i < roster->count; i++)
 		instance_refresh_hosts(roster->instances[i]);
 }
@@ -656,9 +774,12 @@ bool roster_is_settled(const struct roster *roster)
 		case PHASE_BACKOFF:
 		case PHASE_FAILED:
 			break;
+		case PHASE_PREPARING:
+			if (instance_is_stuck(roster->instances[i]))
+				break;
+			return false;
 		case PHASE_ABSENT:
 		case PHASE_FETCHING:
-		case PHASE_PREPARING:
 		case PHASE_BOOTING:
 		case PHASE_STOPPING:
 		case PHASE_COUNT:

@@ -76,6 +76,11 @@ struct spec {
 	struct strv sysctls;	 /* "net.core.somaxconn=1024"; by name */
 	uint32_t restart;	 /* enum restart_policy */
 	uint32_t restart_limit;	 /* on-failure:N; 0 = no limit */
+	struct strv healthcheck; /* "tcp" ":80", "http" ":80/path" or "exec" and words; none: empty
+				  */
+	uint64_t health_interval_ms, health_timeout_ms, health_start_period_ms;
+	uint32_t health_retries; /* failures in a row until it is unhealthy */
+	struct strv depends_on;	 /* "db=healthy", "cache=started": VMs of the tenant; by name */
 	char *stop_signal;	 /* "" = the image's, else "SIGTERM" ... */
 	uint64_t stop_grace_ms;
 	char *vmm;    /* "qemu": resolved from auto by the daemon's probe */

@@ -116,6 +116,10 @@ json_t *instance_status_to_json(const struct instance_status *status)
 	set(object, "name", json_string(status->spec->name));
 	set(object, "phase", json_string(phase_name(status->phase)));
 	set_ending(object, status);
+	if (status->health != HEALTH_NONE) {
+		set(object, "health", json_string(health_name(status->health)));
+		set(object, "health_message", json_string(status->health_message));
+	}
 	set(object, "image", json_string(status->spec->image));
 	set(object, "vmm", json_string(status->vmm ? status->vmm : ""));
 	set(object, "vmm_why", json_string(status->vmm_why ? status->vmm_why : ""));

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/json.h"
+#include "model/health.h"
 #include "model/progress.h"
 #include "model/spec.h"
 
@@ -65,7 +66,9 @@ struct instance_status {
 	int exit_code;	   /* with REASON_EXITED */
 	int exit_signal;   /* of the workload or the VMM, by REASON; 0: none */
 	char message[256]; /* "" or what an operator should read */
-	pid_t pid;	   /* of the VMM; 0 when none */
+	enum health health;
+	const char *health_message; /* what the last check found; borrowed; "" when unknown */
+	pid_t pid;		    /* of the VMM; 0 when none */
 	uint32_t slot;
 	char tap[16]; /* "" when none */
 	uint8_t mac[6];

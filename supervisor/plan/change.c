@@ -191,6 +191,34 @@ static void print_pull_policy(const struct spec *spec, struct strbuf *out)
 	strbuf_puts(out, spec->pull_policy <= PULL_NEVER ? names[spec->pull_policy] : "?");
 }
 
+static void print_healthcheck(const struct spec *spec, struct strbuf *out)
+{
+	if (spec->healthcheck.count)
+		print_list(&spec->healthcheck, out);
+	else
+		strbuf_puts(out, "none");
+}
+
+static void print_health_interval(const struct spec *spec, struct strbuf *out)
+{
+	print_duration(spec->health_interval_ms, out);
+}
+
+static void print_health_timeout(const struct spec *spec, struct strbuf *out)
+{
+	print_duration(spec->health_timeout_ms, out);
+}
+
+static void print_health_retries(const struct spec *spec, struct strbuf *out)
+{
+	strbuf_printf(out, "%u", spec->health_retries);
+}
+
+static void print_health_start_period(const struct spec *spec, struct strbuf *out)
+{
+	print_duration(spec->health_start_period_ms, out);
+}
+
 static const struct {
 	const char *field; /* of spec_fields */
 	const char *key;   /* of the manifest */
@@ -211,6 +239,11 @@ static const struct {
 	{ "volumes", "volumes", print_volumes },
 	{ "restart", "restart", print_restart },
 	{ "restart_limit", "restart", print_restart },
+	{ "healthcheck", "healthcheck", print_healthcheck },
+	{ "healthcheck_interval", "healthcheck.interval", print_health_interval },
+	{ "healthcheck_timeout", "healthcheck.timeout", print_health_timeout },
+	{ "healthcheck_retries", "healthcheck.retries", print_health_retries },
+	{ "healthcheck_start_period", "healthcheck.start_period", print_health_start_period },
 	{ "stop_grace_period", "stop_grace_period", print_grace },
 };
 
@@ -314,6 +347,8 @@ void change_print(const char *key, const struct spec *from, const struct spec *t
 		print_pairs(&from->environment, &to->environment, false, out);
 	} else if (strcmp(key, "labels") == 0) {
 		print_pairs(&from->labels, &to->labels, true, out);
+	} else if (strcmp(key, "depends_on") == 0) {
+		print_pairs(&from->depends_on, &to->depends_on, true, out);
 	} else if (strcmp(key, "files") == 0) {
 		print_files(&from->files, &to->files, out);
 	} else if (strcmp(key, "secrets") == 0) {

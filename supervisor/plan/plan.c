@@ -167,6 +167,19 @@ static const struct spec *find_observed(const struct instance_status **sorted, s
 	return NULL;
 }
 
+/* What it waits for before it starts. */
+static void print_waiting(const struct spec *spec, struct strbuf *out)
+{
+	const char *separator = "  waits for ";
+
+	STRV_EACH (line, &spec->depends_on) {
+		size_t name = strcspn(line, "=");
+
+		strbuf_printf(out, "%s%.*s (%s)", separator, (int)name, line, line + name + 1);
+		separator = ", ";
+	}
+}
+
 static void print_changes(const struct action *action, const struct spec *from, struct strbuf *out)
 {
 	strbuf_puts(out, "  ");
@@ -191,6 +204,8 @@ void plan_print(const struct plan *plan, const struct fleet_status *observed, st
 			from = find_observed(sorted, observed->count, action->desired);
 		if (from)
 			print_changes(action, from, out);
+		if (action->kind == ACTION_CREATE || action->kind == ACTION_REPLACE)
+			print_waiting(action->desired, out);
 		strbuf_putc(out, '\n');
 	}
 	strbuf_printf(out,

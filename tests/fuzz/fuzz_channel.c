@@ -19,7 +19,7 @@
 #include "guest/exec.h"
 #include "loop/loop.h"
 
-enum { ACT_NEVER, FREE_AT_HELLO, FREE_AT_LOG, FREE_AT_EXIT, ASK_AT_LOG, ACTS };
+enum { ACT_NEVER, FREE_AT_HELLO, FREE_AT_LOG, FREE_AT_EXIT, ASK_AT_LOG, FREE_AT_HEALTH, ACTS };
 
 enum {
 	ROUNDS_MAX = 8192, /* what is longer is cut off */
@@ -49,6 +49,9 @@ struct scene {
 	bool is_awaited;
 };
 
+static char *check[] = { "http", ":80/", NULL };
+static const struct spec checked = { .healthcheck = { check, 2 }, .health_interval_ms = 1000 };
+
 static const struct channel_peer peer = { .key = "of the guest that is meant" };
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
@@ -77,6 +80,8 @@ static void on_hello(void *data, const struct channel_hello *hello)
 	struct scene *scene = data;
 
 	require(hello->protocol == CHANNEL_VERSION && !scene->hellos++);
+	if (scene->act != FREE_AT_EXIT) /* then nobody asks for its health */
+		channel_check(scene->channel, &checked);
 	act(scene, FREE_AT_HELLO);
 }
 
@@ -102,6 +107,17 @@ static void on_exited(void *data, const struct channel_exit *report)
 	for (size_t i = 0; i < length; i++)
 		require(report->message[i] >= 0x20 && report->message[i] < 0x7f);
 	act(scene, FREE_AT_EXIT);
+}
+
+static void on_health(void *data, const struct channel_health *health)
+{
+	struct scene *scene = data;
+
+	require(scene->hellos);
+	require(strnlen(health->message, sizeof(health->message)) < sizeof(health->message));
+	for (const char *at = health->message; *at; at++)
+		require(*at >= 0x20 && *at < 0x7f);
+	act(scene, FREE_AT_HEALTH);
 }
 
 static void on_lost(void *data, const struct error *why)
@@ -242,7 +258,8 @@ static void on_greeted(struct watch *watch, unsigned events, void *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-	static const struct channel_callbacks callbacks = { on_hello, on_log, on_exited, on_lost };
+	static const struct channel_callbacks callbacks = { on_hello, on_log, on_exited, on_lost,
+							    on_health };
 	static const size_t cuts[] = { 1, 7, 8, 48, 209, 4096, 65536, SIZE_MAX };
 	struct scene scene = { 0 };
 	int ends[2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's end of the channel, and its sessions, against any host: clang
+ * The guest's end of the channel, its sessions and health check, against any host: clang
  * -fsanitize=fuzzer,address,undefined. The host is the other end of a socket pair; the first byte
  * says how its bytes are cut. The programs of the sessions are of this file: their names say what
  * they do. What the guest says is read as the host reads it, and held against what it was given.
@@ -18,14 +18,20 @@
 #include "guest-init/channel.h"
 #include "guest-init/exec.h"
 #include "guest-init/exec_process.h"
+#include "guest-init/health.h"
+#include "guest-init/probe.h"
+#include "guest-init/service.h"
 
 enum {
 	NUMBERS = 32, /* of sessions; the host's are taken modulo this */
 	LAST_ROUNDS = 200,
 	PIPE_SIZE = 8 << 10,
 	HEARD_MAX = 1 << 20,
-	TOKEN = 1, /* of the channel; those of the sessions follow */
+	TOKEN_HEALTH = 1, /* 0 is the channel's; those of the sessions follow */
+	TOKEN,
 	FIRST_PID = 1000,
+	CHECK_PID = 2000,
+	TURN_MS = 700, /* of the check's clock */
 };
 
 /* What one number was given and has used, over all the sessions that had it. */
@@ -48,6 +54,10 @@ static struct scene {
 	struct config config;
 	struct account accounts[NUMBERS];
 	struct program programs[EXEC_SESSIONS_MAX];
+	struct health health;
+	bool checks, is_told; /* a check runs; the host has not seen the last result */
+	unsigned kills;
+	uint64_t now_ms;
 	int epoll, host_fd;
 	uint8_t heard[HEARD_MAX];
 	size_t heard_length;
@@ -163,6 +173,77 @@ static void run_program(struct program *program, size_t place)
 				send(program->fds[end], words, sizeof(words), MSG_NOSIGNAL);
 }
 
+/* --- checks: instead of guest-init/service.c ---------------------------------------------------
+ */
+
+int service_find_user(int root, const char *name, struct user *ret, struct failure *why)
+{
+	(void)name;
+	(void)why;
+	require(root == 0);
+	*ret = (struct user){ .uid = getuid(), .gid = getgid() };
+	return 0;
+}
+
+int service_make_cgroup(const char *cgroup, struct failure *why)
+{
+	(void)why;
+	require(cgroup != NULL);
+	return 0;
+}
+
+const char *service_working_dir(const struct config *config)
+{
+	require(config == &scene.config);
+	return "/";
+}
+
+/* Every third cannot be started, and what it says is more than is kept. */
+int service_spawn(const struct launch *launch, int (*act)(void *data), void *data, pid_t *ret_pid,
+		  struct failure *why)
+{
+	static const char words[500];
+	const struct probe *probe = data;
+
+	require(!scene.checks && act == probe_run);
+	require(launch->argv ? launch->argv[0] != NULL : probe->port > 0);
+	if (scene.now_ms / TURN_MS % 3 == 0)
+		return failure_set(why, "it cannot");
+	require(write(launch->errors, words, sizeof(words)) == sizeof(words));
+	scene.checks = true;
+	*ret_pid = CHECK_PID;
+	return 0;
+}
+
+void service_kill_cgroup(const char *cgroup, pid_t pid)
+{
+	require(cgroup != NULL && (pid == 0 || pid == CHECK_PID));
+	scene.kills++;
+}
+
+/* It ends by itself or hangs until it is killed, and then a turn later. */
+static void run_check(void)
+{
+	unsigned kills = scene.kills;
+
+	scene.now_ms += TURN_MS;
+	if (!scene.checks || (!kills && scene.now_ms / TURN_MS % 5))
+		return;
+	scene.checks = false;
+	scene.kills = 0;
+	require(health_on_reaped(&scene.health, CHECK_PID, kills ? 9 : (int)(scene.now_ms & 256),
+				 scene.now_ms));
+}
+
+static bool on_health(void *data, unsigned type, const void *payload, size_t length)
+{
+	(void)data;
+	if (!health_on_frame(&scene.health, type, payload, length, scene.now_ms))
+		return false;
+	scene.is_told = scene.is_told && type != FRAME_HEALTH_SEEN;
+	return true;
+}
+
 /* --- the books: what the host may expect ------------------------------------------------------ */
 
 static unsigned sessions_open(void)
@@ -204,6 +285,8 @@ static void on_gone(void *data)
 {
 	(void)data;
 	exec_on_gone(&scene.execs);
+	health_on_gone(&scene.health);
+	scene.is_told = false;
 	memset(scene.accounts, 0, sizeof(scene.accounts));
 	for (size_t i = 0; i < EXEC_SESSIONS_MAX; i++)
 		require(!scene.execs.sessions[i].is_used || scene.execs.sessions[i].is_detached);
@@ -257,6 +340,19 @@ static void check_session_frame(const struct frame_header *header, const uint8_t
 	}
 }
 
+/* One at a time. */
+static void check_result(const uint8_t *payload, size_t length)
+{
+	struct frame_health_result result;
+
+	require(length == sizeof(result) && !scene.is_told);
+	memcpy(&result, payload, sizeof(result));
+	require(le32toh(result.serial) == scene.health.check.serial);
+	require(le32toh(result.successes) <= 1);
+	require(memchr(result.message, '\0', sizeof(result.message)) != NULL);
+	scene.is_told = true;
+}
+
 static void check_frame(const struct frame_header *header, const uint8_t *payload)
 {
 	size_t length = le32toh(header->length);
@@ -264,6 +360,8 @@ static void check_frame(const struct frame_header *header, const uint8_t *payloa
 
 	if (type >= FRAME_EXEC_STDOUT && type <= FRAME_EXEC_END)
 		check_session_frame(header, payload);
+	else if (type == FRAME_HEALTH_RESULT)
+		check_result(payload, length);
 	else if (type == FRAME_LOG)
 		require(length > 0 && le16toh(header->stream) < STREAM_COUNT);
 	else if (type == FRAME_HELLO)
@@ -317,8 +415,13 @@ static void turn(void)
 		run_program(&scene.programs[i], i);
 	count = epoll_wait(scene.epoll, events, TOKEN + EXEC_TOKENS, 0);
 	for (int i = 0; i < count; i++)
-		exec_on_event(&scene.execs, events[i].data.u64);
+		if (events[i].data.u64 >= TOKEN)
+			exec_on_event(&scene.execs, events[i].data.u64);
+		else if (events[i].data.u64 == TOKEN_HEALTH)
+			health_on_event(&scene.health);
+	run_check();
 	exec_tend(&scene.execs);
+	health_tend(&scene.health, scene.now_ms);
 	hear_all();
 }
 
@@ -328,6 +431,7 @@ static void set_scene(void)
 						    .hosts = on_hosts,
 						    .exit_seen = on_exit_seen,
 						    .session = on_session,
+						    .health = on_health,
 						    .gone = on_gone };
 	int ends[2];
 
@@ -346,6 +450,11 @@ static void set_scene(void)
 	scene.host_fd = ends[1];
 	exec_init(&scene.execs, &scene.channel, &scene.config, scene.epoll, TOKEN);
 	scene.execs.root = 0;
+	scene.checks = scene.is_told = false;
+	scene.kills = 0;
+	scene.now_ms = 0;
+	health_init(&scene.health, &scene.channel, &scene.config, scene.epoll, TOKEN_HEALTH);
+	health_begin(&scene.health, 0, 0);
 }
 
 static void greet(void)
@@ -382,6 +491,16 @@ static void end_all(void)
 	on_gone(NULL);
 }
 
+static void end_check(void)
+{
+	struct config words = { .command = scene.health.words };
+
+	health_end(&scene.health);
+	require(health_wake_ms(&scene.health) == UINT64_MAX);
+	require(scene.health.fd < 0);
+	config_reset(&words);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	static const size_t cuts[] = { 1, 7, 8, 48, 209, 4096, 16384, 65536 };
@@ -401,6 +520,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	}
 	if (scene.channel.greeted)
 		end_all();
+	end_check();
 	for (size_t i = 0; i < EXEC_SESSIONS_MAX; i++)
 		if (scene.execs.sessions[i]
 			    .is_used) { /* detached, and what it says has no reader */

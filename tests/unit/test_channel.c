@@ -53,7 +53,7 @@ static void another_version_is_refused(void **state)
 	hello = make_hello(&host);
 	hello.version = htole32(0xfffffffe);
 	guest_sends_frame(&host, FRAME_HELLO, 0, &hello, sizeof(hello));
-	lost_because(&host, "guest speaks channel protocol 4294967294, not 5 (restart the VM)");
+	lost_because(&host, "guest speaks channel protocol 4294967294, not 6 (restart the VM)");
 	assert_int_equal(host.hellos, 0);
 	close_host(&host);
 }

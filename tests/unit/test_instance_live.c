@@ -505,6 +505,164 @@ static void many_callers_are_few(void **state)
 	close(init);
 }
 
+/* --- health -------------------------------------------------------------------------------------
+ */
+
+static void tell_health(struct fixture *f, int fd, uint32_t serial, uint32_t successes,
+			uint32_t failures)
+{
+	struct {
+		struct frame_header header;
+		struct frame_health_result result;
+	} __attribute__((packed)) told = {
+		.header = { htole32(sizeof(struct frame_health_result)),
+			    htole16(FRAME_HEALTH_RESULT), 0 },
+		.result = { htole32(serial), htole32(successes), htole32(failures), "so it is" },
+	};
+	struct frame_header header = { 0 };
+	char bytes[FRAME_PAYLOAD_MAX];
+
+	assert_int_equal(send(fd, &told, sizeof(told), MSG_NOSIGNAL), sizeof(told));
+	/* Until it may tell another. */
+	for (int tries = 0; le16toh(header.type) != FRAME_HEALTH_SEEN && tries < 4000; tries++) {
+		run_for(f, 5);
+		while (recv(fd, &header, sizeof(header), MSG_DONTWAIT) == sizeof(header) &&
+		       le16toh(header.type) != FRAME_HEALTH_SEEN)
+			assert_int_equal(recv(fd, bytes, le32toh(header.length), MSG_DONTWAIT),
+					 le32toh(header.length));
+	}
+	assert_int_equal(le16toh(header.type), FRAME_HEALTH_SEEN);
+}
+
+static enum health health_of(const struct fixture *f)
+{
+	struct instance_status status;
+
+	instance_observe(f->instance, &status);
+	return status.health;
+}
+
+static void update_check(struct fixture *f, const char *port, uint32_t retries)
+{
+	struct spec *spec = spec_copy(f->instance->spec);
+
+	strv_reset(&spec->healthcheck);
+	if (port) {
+		strv_add(&spec->healthcheck, "tcp");
+		strv_add(&spec->healthcheck, port);
+	}
+	spec->health_interval_ms = spec->health_timeout_ms = 1000;
+	spec->health_retries = retries;
+	instance_update(f->instance, spec);
+	spec_free(spec);
+}
+
+static void health_is_what_the_guest_told_last(void **state)
+{
+	struct fixture *f = *state;
+	int fd, changes;
+
+	memset(f->instance->peer.key, 'k', sizeof(f->instance->peer.key));
+	fd = call(f);
+	answer(f, fd, f->instance->peer.key);
+	for (int tries = 0; !f->instance->has_hello && tries < 4000; tries++)
+		run_for(f, 5);
+	update_check(f, ":80", 3); /* the hello's was the first definition */
+	assert_int_equal(health_of(f), HEALTH_NONE);
+	changes = f->changes;
+	tell_health(f, fd, 2, 0, 0);
+	assert_int_equal(health_of(f), HEALTH_STARTING);
+	assert_int_equal(f->changes, changes);
+	tell_health(f, fd, 2, 1, 2);
+	assert_int_equal(health_of(f), HEALTH_HEALTHY);
+	assert_int_equal(f->changes, changes + 1);
+	tell_health(f, fd, 2, 1, 0);
+	assert_int_equal(f->changes, changes + 1);
+	tell_health(f, fd, 2, 1, 3);
+	assert_int_equal(health_of(f), HEALTH_UNHEALTHY);
+	assert_int_equal(f->changes, changes + 2);
+	/* How many are enough is the host's to judge. */
+	update_check(f, ":80", 4);
+	assert_int_equal(health_of(f), HEALTH_HEALTHY);
+	assert_int_equal(f->changes, changes + 3);
+	/* Paused, it is not judged. */
+	f->instance->phase = PHASE_PAUSED;
+	assert_int_equal(health_of(f), HEALTH_NONE);
+	f->instance->phase = PHASE_RUNNING;
+	assert_int_equal(health_of(f), HEALTH_HEALTHY);
+	update_check(f, ":81", 4);
+	assert_int_equal(health_of(f), HEALTH_NONE);
+	tell_health(f, fd, 2, 1, 0); /* of the check before */
+	assert_int_equal(health_of(f), HEALTH_NONE);
+	tell_health(f, fd, 3, 1, 0);
+	assert_int_equal(health_of(f), HEALTH_HEALTHY);
+	update_check(f, NULL, 4);
+	assert_int_equal(health_of(f), HEALTH_NONE);
+	close(fd);
+}
+
+/* --- who waits ----------------------------------------------------------------------------------
+ */
+
+static enum instance_wait answer_of_others;
+
+static enum instance_wait on_wait(void *data, const struct spec *spec, char text[256])
+{
+	(void)data;
+	assert_string_equal(spec->name, "acme/web");
+	if (answer_of_others != WAIT_NOT)
+		strcpy(text, "waits for db");
+	return answer_of_others;
+}
+
+static const char *on_refusal(void *data)
+{
+	(void)data;
+	return NULL;
+}
+
+static const char *on_holder(void *data, const struct instance *asking, const struct spec *spec,
+			     const char **ret_what)
+{
+	(void)data;
+	(void)asking;
+	(void)spec;
+	*ret_what = "address";
+	return "acme/other";
+}
+
+/* By no timer of its own: what comes next, the address, is asked for by one. */
+static void it_waits_until_it_is_woken(void **state)
+{
+	struct fixture *f = *state;
+	struct instance *instance = f->instance;
+
+	f->context.wait = on_wait;
+	f->context.refusal = on_refusal;
+	f->context.holder = on_holder;
+	instance->phase = PHASE_PREPARING;
+	answer_of_others = WAIT_STUCK;
+	assert_int_equal(act_prepare(instance), EVENT_NONE);
+	assert_null(instance->timer);
+	assert_string_equal(instance->message, "waits for db");
+	assert_true(instance_is_stuck(instance));
+	instance_wake(instance);
+	assert_null(instance->timer);
+	answer_of_others = WAIT_ON_WAY;
+	instance_wake(instance);
+	assert_false(instance_is_stuck(instance));
+	assert_null(instance->timer);
+	answer_of_others = WAIT_NOT;
+	instance_wake(instance);
+	assert_string_equal(instance->message, "waits until acme/other has released its address");
+	assert_non_null(instance->timer);
+	/* Nobody waits who is beyond that. */
+	instance_disarm(instance);
+	instance_wake(instance);
+	assert_null(instance->timer);
+	instance->phase = PHASE_RUNNING;
+}
+
 /* A guest of before the key cannot be heard, and the record says why. */
 static void a_record_of_another_protocol_is_refused(void **state)
 {
@@ -518,13 +676,13 @@ static void a_record_of_another_protocol_is_refused(void **state)
 
 	record_rewrite(f->instance);
 	assert_int_equal(fs_read(path, 1 << 20, &text, NULL), 0);
-	at = strstr(text.data, "\"channel\":5");
+	at = strstr(text.data, "\"channel\":6");
 	assert_non_null(at);
 	at[strlen("\"channel\":")] = '2';
 	assert_int_equal(fs_write_atomic(path, text.data, text.length, 0600, NULL), 0);
 	assert_int_equal(record_read(run_dir, &record, &err), -1);
 	assert_non_null(strstr(err.text,
-			       "its guest speaks channel protocol 2, not 5: it was started "
+			       "its guest speaks channel protocol 2, not 6: it was started "
 			       "by another version of stokerd"));
 }
 
@@ -543,6 +701,8 @@ int main(void)
 		TEST(what_was_refused_is_in_the_message),
 		TEST(whoever_has_the_key_is_the_guest),
 		TEST(many_callers_are_few),
+		TEST(health_is_what_the_guest_told_last),
+		TEST(it_waits_until_it_is_woken),
 		TEST(a_record_of_another_protocol_is_refused),
 	};
 

@@ -54,7 +54,11 @@ static void add_instance(struct fixture *f, const char *name)
 
 	spec->name = xstrdup(name);
 	f->roster.instances[f->roster.count++] = (struct instance_status){
-		.spec = spec, .phase = PHASE_RUNNING, .running_ms = 2500, .restarts = 1
+		.spec = spec,
+		.phase = PHASE_RUNNING,
+		.running_ms = 2500,
+		.restarts = 1,
+		.health = HEALTH_UNHEALTHY,
 	};
 }
 
@@ -206,6 +210,9 @@ static void test_text(void **state)
 		"# HELP stoker_vm_phase 1 for the phase that the VM is in.\n"
 		"# TYPE stoker_vm_phase gauge\n"
 		"stoker_vm_phase{vm=\"acme/db\",phase=\"running\"} 1\n"
+		"# HELP stoker_vm_health 1 for what the VM's health check has shown.\n"
+		"# TYPE stoker_vm_health gauge\n"
+		"stoker_vm_health{vm=\"acme/db\",health=\"unhealthy\"} 1\n"
 		"# HELP stoker_vm_restarts_total Restarts since the daemon knows the VM.\n"
 		"# TYPE stoker_vm_restarts_total counter\n"
 		"stoker_vm_restarts_total{vm=\"acme/db\"} 1\n"

@@ -28,7 +28,12 @@ struct instance {
 	uint32_t slot;
 	struct watch *stop;
 	enum phase phase;
+	enum health health;
+	bool is_stuck;
+	unsigned wakes;
 };
+
+static struct instance *made[16]; /* by slot */
 
 static unsigned living, adoptions, replacements, restarts;
 static bool is_adoption_clean;
@@ -41,6 +46,8 @@ struct instance *instance_new(const struct instance_context *context, const stru
 	instance->context = context;
 	instance->spec = spec_copy(spec);
 	instance->slot = slot;
+	if (slot < 16)
+		made[slot] = instance;
 	living++;
 	return instance;
 }
@@ -135,6 +142,16 @@ int instance_resume(struct instance *instance, struct error *err)
 	return instance_pause(instance, err);
 }
 
+void instance_wake(struct instance *instance)
+{
+	instance->wakes++;
+}
+
+bool instance_is_stuck(const struct instance *instance)
+{
+	return instance->is_stuck;
+}
+
 void instance_refresh_hosts(struct instance *instance)
 {
 	(void)instance;
@@ -143,7 +160,11 @@ void instance_refresh_hosts(struct instance *instance)
 void instance_observe(const struct instance *instance, struct instance_status *ret)
 {
 	*ret = (struct instance_status){
-		.spec = instance->spec, .slot = instance->slot, .phase = instance->phase, .vmm = ""
+		.spec = instance->spec,
+		.slot = instance->slot,
+		.phase = instance->phase,
+		.vmm = "",
+		.health = instance->health,
 	};
 }
 
@@ -551,6 +572,108 @@ static void test_guards(void **state)
 	fleet_free(fleet);
 }
 
+static struct fleet *make_dependent_fleet(const char *line)
+{
+	struct fleet *fleet = make_fleet(0, 3);
+	struct spec *second = fleet->specs[1];
+
+	free(second->vm);
+	free(second->name);
+	second->vm = xstrdup("vm00000");
+	second->name = xstrdup("acme/vm00000.2");
+	second->replica = 2;
+	strv_add(&fleet->specs[2]->depends_on, line);
+	return fleet;
+}
+
+static void who_waits_for_whom(void **state)
+{
+	static const struct {
+		const char *line;
+		enum phase phase; /* of the second replica; the first is as it should be */
+		enum health health;
+		bool is_stuck;
+		enum instance_wait wait;
+		const char *text;
+	} rows[] = {
+		{ "vm00000=started", PHASE_RUNNING, HEALTH_NONE, false, WAIT_NOT, "" },
+		{ "vm00000=started", PHASE_RUNNING, HEALTH_UNHEALTHY, false, WAIT_NOT, "" },
+		{ "vm00000=started", PHASE_STOPPED, HEALTH_NONE, false, WAIT_NOT, "" },
+		{ "vm00000=started", PHASE_BOOTING, HEALTH_NONE, false, WAIT_ON_WAY,
+		  "started: it is booting" },
+		{ "vm00000=started", PHASE_FAILED, HEALTH_NONE, false, WAIT_STUCK,
+		  "started: it is failed" },
+		{ "vm00000=started", PHASE_PAUSED, HEALTH_NONE, false, WAIT_STUCK,
+		  "started: it is paused" },
+		{ "vm00000=started", PHASE_PREPARING, HEALTH_NONE, false, WAIT_ON_WAY,
+		  "started: it is preparing" },
+		{ "vm00000=started", PHASE_PREPARING, HEALTH_NONE, true, WAIT_STUCK,
+		  "started: it is preparing" },
+		{ "vm00000=healthy", PHASE_RUNNING, HEALTH_HEALTHY, false, WAIT_NOT, "" },
+		{ "vm00000=healthy", PHASE_RUNNING, HEALTH_STARTING, false, WAIT_ON_WAY,
+		  "healthy: it is running, starting" },
+		{ "vm00000=healthy", PHASE_RUNNING, HEALTH_NONE, false, WAIT_ON_WAY,
+		  "healthy: it is running" },
+		{ "vm00000=healthy", PHASE_RUNNING, HEALTH_UNHEALTHY, false, WAIT_STUCK,
+		  "healthy: it is running, unhealthy" },
+		{ "vm00000=healthy", PHASE_STOPPED, HEALTH_NONE, false, WAIT_STUCK,
+		  "healthy: it is stopped" },
+		{ "vm00009=healthy", PHASE_STOPPED, HEALTH_NONE, false, WAIT_NOT, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct fleet *fleet = make_dependent_fleet(rows[i].line);
+		char text[256] = "", wanted[128] = "";
+		struct scene scene;
+
+		make_scene(&scene, 16);
+		assert_int_equal(open_roster(&scene, NULL), 0);
+		apply(&scene, fleet);
+		made[0]->health = HEALTH_HEALTHY;
+		made[1]->phase = rows[i].phase;
+		made[1]->health = rows[i].health;
+		made[1]->is_stuck = rows[i].is_stuck;
+		assert_int_equal(
+			made[2]->context->wait(made[2]->context->data, fleet->specs[2], text),
+			rows[i].wait);
+		if (*rows[i].text)
+			snprintf(wanted, sizeof(wanted), "waits until acme/vm00000.2 is %s",
+				 rows[i].text);
+		assert_string_equal(text, wanted);
+		end_scene(&scene);
+		fleet_free(fleet);
+	}
+}
+
+/* Once, and when control is back in the loop. */
+static void whoever_waits_is_woken_by_a_change(void **state)
+{
+	struct fleet *fleet = make_dependent_fleet("vm00000=started");
+	struct scene scene;
+
+	(void)state;
+	make_scene(&scene, 16);
+	assert_int_equal(open_roster(&scene, NULL), 0);
+	apply(&scene, fleet);
+	run_for(&scene, 20);
+	made[2]->wakes = 0;
+	made[0]->context->changed(made[0]->context->data, made[0]);
+	made[1]->context->changed(made[1]->context->data, made[1]);
+	assert_int_equal(made[2]->wakes, 0);
+	run_for(&scene, 20);
+	assert_int_equal(made[2]->wakes, 1);
+	run_for(&scene, 20);
+	assert_int_equal(made[2]->wakes, 1);
+	/* One that waits for what will not come is as settled as that. */
+	made[2]->phase = PHASE_PREPARING;
+	assert_false(roster_is_settled(scene.roster));
+	made[2]->is_stuck = true;
+	assert_true(roster_is_settled(scene.roster));
+	end_scene(&scene);
+	fleet_free(fleet);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -560,6 +683,8 @@ int main(void)
 		cmocka_unit_test(a_slot_beyond_the_range_refuses_the_start),
 		cmocka_unit_test(a_slot_that_cannot_be_freed_is_not_used),
 		cmocka_unit_test(a_hold_keeps_vms_from_starting_and_from_ending),
+		cmocka_unit_test(who_waits_for_whom),
+		cmocka_unit_test(whoever_waits_is_woken_by_a_change),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
