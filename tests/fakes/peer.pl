@@ -44,7 +44,8 @@ sub nonsense { print "nonsense\n"; exit 0 if $nonsense++; return 0 }
 sub take {
 	my ($c, $type, $stream, $body) = @_;
 	if ($type == $hello) {
-		my ($their_magic, $nonce, $version, $running, $boot, $at) = unpack 'a16 a8 V V Q< Q<', $body;
+		my ($their_magic, $nonce, $version, $running, $init, $boot, $at) =
+			unpack 'a16 a8 V V Q< Q< Q<', $body;
 		$place = $at;
 		print 'hello: ', ($their_magic eq $magic && $nonce eq 'nonce-01' ? '' : 'not ours, '),
 			"version $version, ", ($running ? 'running' : 'not running'), ', boot ',
@@ -71,7 +72,7 @@ sub take {
 sub serve {
 	my ($c) = @_;
 	my $bytes = '';
-	syswrite $c, frame($greet, $magic . 'nonce-01' . pack('V Q<', 4, 0));
+	syswrite $c, frame($greet, $magic . 'nonce-01' . pack('V Q<', 6, 0));
 	while (sysread $c, $bytes, 65536, length $bytes) {
 		while (length $bytes >= 8) {
 			my ($length, $type, $stream) = unpack 'V v v', $bytes;
