@@ -16,35 +16,8 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "instance/instance.h"
-#include "instance/logfile.h"
-#include "model/volume.h"
+#include "instance/roster_internal.h"
 #include "vmm/cgroup.h"
-
-struct roster {
-	struct loop *loop; /* borrowed, as is the next */
-	const struct settings *settings;
-	roster_fn *changed;
-	void *data;
-	struct net *net; /* owned, as is all below */
-	struct image_store *images;
-	struct cgroup *cgroup;
-	struct boot *boot;
-	struct forward *forward;
-	struct instance_context context;
-	struct instance **instances; /* sorted by spec_order */
-	size_t count;
-	uint8_t *slots;		    /* slot -> in use */
-	const struct fleet *fleet;  /* borrowed; the one that was applied last */
-	char *refusal;		    /* why no VM may start; NULL: it may */
-	bool lacks_slots;	    /* some of its VMs wait until one is free */
-	struct instance **released; /* to be freed once control is back in the loop */
-	size_t released_count;
-	struct watch *sweeper;
-	struct watch *waker;	     /* somebody has changed whom others may wait for */
-	roster_guard_fn *guard_told; /* NULL: nobody watches */
-	void *guard_data;
-};
 
 /* --- the array ------------------------------------------------------------------------------- */
 
@@ -85,7 +58,7 @@ static int insert(struct roster *roster, struct instance *instance)
 	return 0;
 }
 
-static struct instance *find(const struct roster *roster, const char *name)
+struct instance *roster_find(const struct roster *roster, const char *name)
 {
 	for (size_t i = 0; i < roster->count; i++)
 		if (strcmp(instance_spec(roster->instances[i])->name, name) == 0)
@@ -93,7 +66,7 @@ static struct instance *find(const struct roster *roster, const char *name)
 	return NULL;
 }
 
-static struct instance *find_spec(const struct roster *roster, const struct spec *spec)
+struct instance *roster_find_spec(const struct roster *roster, const struct spec *spec)
 {
 	bool found;
 	size_t place = place_of(roster, spec, &found);
@@ -208,198 +181,11 @@ int roster_watch_guards(struct roster *roster, roster_guard_fn *told, void *data
 	return net_watch(roster->net, roster->loop, on_guard, roster, err);
 }
 
-static bool holds_volume(const struct instance *other, const struct spec *spec)
-{
-	bool holds = false;
-
-	STRV_EACH (line, &spec->volumes) {
-		struct spec_volume volume;
-		char *id;
-
-		if (holds || spec_volume_parse(line, &volume, NULL) < 0)
-			continue;
-		id = spec_volume_id(spec, &volume);
-		holds = instance_holds_volume(other, id);
-		free(id);
-		spec_volume_reset(&volume);
-	}
-	return holds;
-}
-
-bool roster_has_fleet(const struct roster *roster)
-{
-	return roster->fleet;
-}
-
-const char *roster_volume_user(const struct roster *roster, const char *id)
-{
-	for (size_t i = 0; i < roster->count; i++)
-		if (instance_holds_volume(roster->instances[i], id) ||
-		    spec_has_volume(instance_spec(roster->instances[i]), id))
-			return instance_spec(roster->instances[i])->name;
-	for (size_t i = 0; roster->fleet && i < roster->fleet->spec_count; i++)
-		if (spec_has_volume(roster->fleet->specs[i], id))
-			return roster->fleet->specs[i]->name;
-	return NULL;
-}
-
-static const char *on_holder(void *data, const struct instance *asking, const struct spec *spec,
-			     const char **ret_what)
-{
-	const struct address_list *addresses = &spec->addresses;
-	const struct roster *roster = data;
-
-	for (size_t i = 0; i < roster->count; i++) {
-		const struct instance *other = roster->instances[i];
-
-		if (other == asking)
-			continue;
-		*ret_what = "address";
-		for (uint32_t j = 0; j < addresses->count; j++)
-			if (instance_holds(other, &addresses->items[j]))
-				return instance_spec(other)->name;
-		*ret_what = "volume";
-		if (holds_volume(other, spec))
-			return instance_spec(other)->name;
-	}
-	return NULL;
-}
-
-/* --- whom an instance waits for -------------------------------------------------------------- */
-
-static enum instance_wait judge_wait(const struct instance *instance, bool for_health,
-				     char text[64])
-{
-	struct instance_status status;
-
-	if (!instance) {
-		snprintf(text, 64, "is not there yet");
-		return WAIT_ON_WAY;
-	}
-	instance_observe(instance, &status);
-	snprintf(text, 64, "is %s%s%s", phase_name(status.phase),
-		 status.health == HEALTH_NONE ? "" : ", ", health_name(status.health));
-	switch (status.phase) {
-	case PHASE_RUNNING:
-		if (!for_health || status.health == HEALTH_HEALTHY)
-			return WAIT_NOT;
-		return status.health == HEALTH_UNHEALTHY ? WAIT_STUCK : WAIT_ON_WAY;
-	case PHASE_STOPPED:
-		return for_health ? WAIT_STUCK : WAIT_NOT;
-	case PHASE_PREPARING:
-		return instance_is_stuck(instance) ? WAIT_STUCK : WAIT_ON_WAY;
-	case PHASE_PAUSED:
-	case PHASE_BACKOFF:
-	case PHASE_FAILED:
-		return WAIT_STUCK;
-	case PHASE_ABSENT:
-	case PHASE_FETCHING:
-	case PHASE_BOOTING:
-	case PHASE_STOPPING:
-	case PHASE_COUNT:
-		break;
-	}
-	return WAIT_ON_WAY;
-}
-
-/* All replicas, as the fleet has them: they may not have been created yet. */
-static enum instance_wait wait_for_vm(const struct roster *roster, const char *tenant,
-				      const char *vm, const char *condition, char text[256])
-{
-	const struct fleet *fleet = roster->fleet;
-	size_t low = 0, high = fleet->spec_count;
-	const struct spec first = { .tenant = (char *)tenant, .vm = (char *)vm };
-	enum instance_wait most = WAIT_NOT;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (spec_order(fleet->specs[middle], &first) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (; low < fleet->spec_count; low++) {
-		const struct spec *spec = fleet->specs[low];
-		enum instance_wait wait;
-		char state[64];
-
-		if (strcmp(spec->tenant, tenant) != 0 || strcmp(spec->vm, vm) != 0)
-			break;
-		wait = judge_wait(find_spec(roster, spec), strcmp(condition, "healthy") == 0,
-				  state);
-		if (wait > most) {
-			snprintf(text, 256, "waits until %s is %s: it %s", spec->name, condition,
-				 state);
-			most = wait;
-		}
-	}
-	return most;
-}
-
-/* The worst of all is said. */
-static enum instance_wait on_wait(void *data, const struct spec *spec, char text[256])
-{
-	const struct roster *roster = data;
-	enum instance_wait most = WAIT_NOT;
-
-	STRV_EACH (line, &spec->depends_on) {
-		const char *condition = strchr(line, '=');
-		_cleanup_free_ char *vm = NULL;
-		enum instance_wait wait;
-		char words[256];
-
-		if (!condition || !roster->fleet)
-			continue;
-		vm = xstrndup(line, (size_t)(condition - line));
-		wait = wait_for_vm(roster, spec->tenant, vm, condition + 1, words);
-		if (wait > most) {
-			memcpy(text, words, sizeof(words));
-			most = wait;
-		}
-	}
-	return most;
-}
-
-/* What runs and what is to run; what of the fleet waits for a slot is no instance yet. */
-static void on_users(void *data, image_user_fn *tell, void *tell_data)
-{
-	const struct roster *roster = data;
-
-	for (size_t i = 0; i < roster->count; i++) {
-		const struct spec *spec = instance_spec(roster->instances[i]);
-
-		tell(tell_data, spec->name, instance_image_id(roster->instances[i]), spec->image);
-	}
-	for (size_t i = 0; roster->fleet && i < roster->fleet->spec_count; i++)
-		tell(tell_data, roster->fleet->specs[i]->name, NULL,
-		     roster->fleet->specs[i]->image);
-}
-
 static const char *on_refusal(void *data)
 {
 	const struct roster *roster = data;
 
 	return roster->refusal;
-}
-
-static char *on_hosts(void *data, const char *tenant)
-{
-	const struct roster *roster = data;
-	struct strbuf lines = { 0 };
-	char text[ADDRESS_TEXT_MAX];
-
-	for (size_t i = 0; i < roster->count; i++) {
-		const struct spec *spec = instance_spec(roster->instances[i]);
-
-		if (strcmp(spec->tenant, tenant) != 0)
-			continue;
-		for (uint32_t j = 0; j < spec->addresses.count; j++)
-			strbuf_printf(&lines, "%s %s\n",
-				      address_format(&spec->addresses.items[j], text),
-				      spec->hostname);
-	}
-	return strbuf_take(&lines);
 }
 
 /* --- opening: adopt what runs, free what was left -------------------------------------------- */
@@ -499,7 +285,7 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 		roster_close(roster);
 		return -1;
 	}
-	image_store_set_users(roster->images, on_users, roster);
+	image_store_set_users(roster->images, roster_tell_users, roster);
 	roster->context = (struct instance_context){
 		.loop = loop,
 		.settings = settings,
@@ -510,10 +296,10 @@ int roster_open(struct loop *loop, const struct settings *settings, roster_fn *c
 		.forward = roster->forward,
 		.changed = on_changed,
 		.released = on_released,
-		.holder = on_holder,
-		.wait = on_wait,
+		.holder = roster_tell_holder,
+		.wait = roster_tell_wait,
 		.refusal = on_refusal,
-		.hosts = on_hosts,
+		.hosts = roster_tell_hosts,
 		.data = roster,
 	};
 	if (adopt_all(roster, err) < 0) {
@@ -596,8 +382,8 @@ static void replace(const struct roster *roster, struct instance *instance, cons
 
 static void carry_out(struct roster *roster, const struct action *action)
 {
-	struct instance *instance = action->desired ? find_spec(roster, action->desired)
-						    : find(roster, action->name);
+	struct instance *instance = action->desired ? roster_find_spec(roster, action->desired)
+						    : roster_find(roster, action->name);
 
 	switch (action->kind) {
 	case ACTION_REMOVE:
@@ -674,79 +460,9 @@ void roster_observe(const struct roster *roster, struct fleet_status *ret)
 		instance_observe(roster->instances[i], &ret->instances[i]);
 }
 
-static struct instance *find_or_say(const struct roster *roster, const char *name,
-				    struct error *err)
+bool roster_has_fleet(const struct roster *roster)
 {
-	struct instance *instance = find(roster, name);
-
-	if (!instance)
-		error_set(err, "no VM is named '%s' (see stokerctl status)", name);
-	return instance;
-}
-
-int roster_restart(struct roster *roster, const char *name, struct error *err)
-{
-	struct instance *instance = find_or_say(roster, name, err);
-
-	if (!instance)
-		return -1;
-	if (roster->refusal)
-		return error_set(err, "%s: not restarted: %s", name, roster->refusal);
-	instance_restart(instance);
-	return 0;
-}
-
-int roster_exec(struct roster *roster, const char *name, const struct exec_request *request,
-		const struct exec_callbacks *callbacks, void *data, struct exec **ret,
-		struct error *err)
-{
-	struct instance *instance = find_or_say(roster, name, err);
-
-	return instance ? instance_exec(instance, request, callbacks, data, ret, err) : -1;
-}
-
-int roster_pause(struct roster *roster, const char *name, struct error *err)
-{
-	struct instance *instance = find_or_say(roster, name, err);
-
-	return instance ? instance_pause(instance, err) : -1;
-}
-
-int roster_resume(struct roster *roster, const char *name, struct error *err)
-{
-	struct instance *instance = find_or_say(roster, name, err);
-
-	return instance ? instance_resume(instance, err) : -1;
-}
-
-int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err)
-{
-	if (!find_or_say(roster, name, err))
-		return -1;
-	*ret = logfile_path(roster->settings, name);
-	return 0;
-}
-
-int roster_guard(const struct roster *roster, const char *name, struct net_view *ret,
-		 struct error *err)
-{
-	const struct instance *instance = find_or_say(roster, name, err);
-
-	if (!instance)
-		return -1;
-	if (net_view_read(roster->net, instance_slot(instance), ret, err) < 0)
-		return error_wrap(err, "%s", name);
-	return 0;
-}
-
-int roster_policy(const struct roster *roster, const char *name, struct net_policy *ret,
-		  struct error *err)
-{
-	const struct instance *instance = find_or_say(roster, name, err);
-
-	if (!instance)
-		return -1;
-	return net_policy_read(roster->net, instance_slot(instance), ret, err);
+	return roster->fleet;
 }
 
 struct forward *roster_forward(const struct roster *roster)
