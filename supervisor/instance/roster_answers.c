@@ -42,7 +42,7 @@ const char *roster_volume_user(const struct roster *roster, const char *id)
 }
 
 const char *roster_tell_holder(void *data, const struct instance *asking, const struct spec *spec,
-			     const char **ret_what)
+			       const char **ret_what)
 {
 	const struct address_list *addresses = &spec->addresses;
 	const struct roster *roster = data;
