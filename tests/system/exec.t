@@ -32,7 +32,7 @@ sleepers() {
 	[ "$(ctl exec acme/web -- sh -c 'pidof sleep | wc -w')" = "$1" ]
 }
 
-lib_host exec 899000
+lib_host exec 898000
 busybox_root "$work/root"
 printf 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n' >"$work/root/etc/passwd"
 printf 'root:x:0:\napp:x:1000:\n' >"$work/root/etc/group"
@@ -244,4 +244,9 @@ wait_for 60 grep -q here "$work/out"
 ctl restart acme/web
 wait "$client"
 is 'the VM ends: so does the session' "$? $(cat "$work/err")" '125 stokerctl: the VM ended, or its channel was lost'
+rm "$fleet"/*
+ok 'all is removed' ctl reload
+stop_daemon
+is 'the daemon ends with 0' $? 0
+is 'nothing is left behind' "$(left_behind 898000)" ''
 done_testing
