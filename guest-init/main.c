@@ -6,7 +6,6 @@
  */
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,19 +19,15 @@
 #include <unistd.h>
 
 #include "guest-init/channel.h"
-#include "guest-init/config.h"
 #include "guest-init/exec.h"
 #include "guest-init/failure.h"
-#include "guest-init/files.h"
 #include "guest-init/health.h"
-#include "guest-init/mounts.h"
 #include "guest-init/names.h"
-#include "guest-init/network.h"
 #include "guest-init/protocol.h"
 #include "guest-init/service.h"
 #include "guest-init/syslog.h"
-#include "guest-init/timer.h"
 #include "guest-init/verity.h"
+#include "guest-init/world.h"
 
 enum {
 	DEFAULT_GRACE_MS = 10000,
@@ -67,8 +62,7 @@ enum phase {
 
 struct init {
 	struct channel channel;
-	struct config config;
-	struct mounts mounts;
+	struct world world;
 	struct service service;
 	struct execs execs;
 	struct health health;
@@ -77,8 +71,7 @@ struct init {
 	int fds[SOURCE_COUNT];	   /* -1: closed; the channel's is its own */
 	bool paused[SOURCE_COUNT]; /* out of the epoll set */
 	bool killed;		   /* SIGKILL was ours */
-	bool ends_by_reset;
-	bool is_damaged; /* the image; the report says so already */
+	bool is_damaged;	   /* the image; the report says so already */
 	enum phase phase;
 	uint64_t deadline_ms; /* of the phase; UINT64_MAX: none */
 };
@@ -95,112 +88,6 @@ static void enter_phase(struct init *init, enum phase phase, uint64_t limit_ms)
 {
 	init->phase = phase;
 	init->deadline_ms = limit_ms == UINT64_MAX ? UINT64_MAX : now_ms() + limit_ms;
-}
-
-/* --- the world ------------------------------------------------------------------------------ */
-
-static int load_file(const char *path, enum config_file file, struct config *config,
-		     struct failure *why)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int result = -1;
-	struct stat st;
-	char *bytes;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return failure_set(why, "open %s: %s", path, strerror(errno));
-	if (st.st_size > CONFIG_FILE_MAX)
-		return failure_set(why, "%s has %lld bytes (at most %d)", path,
-				   (long long)st.st_size, CONFIG_FILE_MAX);
-	bytes = malloc((size_t)st.st_size + 1);
-	n = bytes ? read(fd, bytes, (size_t)st.st_size) : -1;
-	if (n != st.st_size)
-		failure_set(why, "read %s: %s", path, strerror(errno));
-	else
-		result = config_parse(bytes, (size_t)n, file, config, why);
-	free(bytes);
-	close(fd);
-	return result;
-}
-
-static int load_config(struct config *config, struct failure *why)
-{
-	struct config image = { 0 };
-	int result = -1;
-
-	if (load_file("/stoker/config", CONFIG_FROM_MANIFEST, config, why) == 0 &&
-	    load_file("/stoker/image", CONFIG_FROM_IMAGE, &image, why) == 0) {
-		config_merge(config, &image);
-		result = 0;
-	}
-	config_reset(&image);
-	return result;
-}
-
-static bool command_line_has(const char *word)
-{
-	char text[2049] = ""; /* COMMAND_LINE_SIZE of x86 and arm64 is 2048 */
-	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
-	char *rest = text;
-
-	if (fd < 0)
-		return false;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(fd);
-	for (char *each = strsep(&rest, " \n"); each; each = strsep(&rest, " \n"))
-		if (!strcmp(each, word))
-			return true;
-	return false;
-}
-
-/* Without a console the kernel leaves 0 to 2 closed, and a pipe must not take their place. */
-static void fill_standard_descriptors(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd < 3);
-	if (fd >= 3)
-		close(fd);
-}
-
-/* Where not even a report can be sent: the kernel panics when PID 1 ends, the VMM tells the host,
- * and the restart policy does the rest. */
-static _Noreturn void panic(const struct failure *why)
-{
-	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-
-	dprintf(fd, "<2>stoker-init: %s\n", why->text); /* 2: critical, so on the console */
-	_exit(1);
-}
-
-static int build_world(struct init *init, struct failure *why)
-{
-	struct config *config = &init->config;
-
-	if (mounts_early(why) < 0)
-		return -1;
-	init->ends_by_reset = command_line_has("reboot=k");
-	fill_standard_descriptors();
-	/* Modules first of all: without them there is no channel to complain on. */
-	if (load_file("/stoker/modules", CONFIG_FROM_BASE, config, why) < 0 ||
-	    mounts_load_modules(&config->modules, why) < 0)
-		return -1;
-	if (timer_check(why) < 0)
-		panic(why);
-	if (load_config(config, why) < 0)
-		return -1;
-	if (mounts_root(&init->mounts, config, why) < 0 || mounts_system(config, why) < 0 ||
-	    network_up(config, why) < 0 || names_write(init->mounts.root, config, why) < 0 ||
-	    files_make_volumes(config, why) < 0 ||
-	    files_write(init->mounts.root, config, why) < 0 ||
-	    files_set_sysctls(&config->sysctls, why) < 0 ||
-	    service_make_working_dir(config, why) < 0)
-		return -1;
-	return config->read_only ? mounts_seal(why) : 0;
 }
 
 /* --- sources of logs ------------------------------------------------------------------------ */
@@ -270,7 +157,8 @@ static void look_for_damage(struct init *init, const char *record, size_t length
 {
 	struct failure why = { "" };
 
-	if (!init->config.verify || init->is_damaged || !verity_is_damage(record, length, &why))
+	if (!init->world.config.verify || init->is_damaged ||
+	    !verity_is_damage(record, length, &why))
 		return;
 	init->is_damaged = true;
 	report_failure(init, &why);
@@ -323,9 +211,9 @@ static void set_hosts(void *data, const char *lines)
 		free(copy);
 		return;
 	}
-	free(init->config.peers);
-	init->config.peers = copy;
-	if (names_write_hosts(init->mounts.root, &init->config, &why) < 0)
+	free(init->world.config.peers);
+	init->world.config.peers = copy;
+	if (names_write_hosts(init->world.mounts.root, &init->world.config, &why) < 0)
 		channel_say(&init->channel, "%s", why.text);
 }
 
@@ -423,7 +311,7 @@ static void finish_draining(struct init *init)
 		read_records(init, SOURCE_SYSLOG, STREAM_SYSLOG, syslog_format);
 	if (init->fds[SOURCE_KERNEL] >= 0)
 		read_records(init, SOURCE_KERNEL, STREAM_KERNEL, kmsg_format);
-	mounts_finish(&init->mounts);
+	mounts_finish(&init->world.mounts);
 	channel_report(&init->channel, &init->report);
 	enter_phase(init, PHASE_REPORTING, REPORT_MS);
 }
@@ -552,32 +440,33 @@ static void prepare(struct init *init)
 		init->fds[source] = -1;
 	watch(init, SOURCE_SIGNALS, signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
 	channel_init(&init->channel, init->epoll, SOURCE_CHANNEL, &verbs);
-	exec_init(&init->execs, &init->channel, &init->config, init->epoll, TOKEN_EXECS);
-	health_init(&init->health, &init->channel, &init->config, init->epoll, TOKEN_HEALTH);
-	init->mounts = (struct mounts){ .root = -1, .upper = -1 };
+	exec_init(&init->execs, &init->channel, &init->world.config, init->epoll, TOKEN_EXECS);
+	health_init(&init->health, &init->channel, &init->world.config, init->epoll, TOKEN_HEALTH);
+	init->world.mounts = (struct mounts){ .root = -1, .upper = -1 };
 	init->deadline_ms = UINT64_MAX;
 }
 
 static void start(struct init *init)
 {
 	struct failure why = { "" };
-	int built = build_world(init, &why);
+	int built = world_build(&init->world, &why);
 
-	channel_set_key(&init->channel, init->config.channel_key);
+	channel_set_key(&init->channel, init->world.config.channel_key);
 	if (built == 0) {
 		watch(init, SOURCE_SYSLOG, syslog_open());
 		watch(init, SOURCE_KERNEL, kmsg_open());
-		if (service_start(init->mounts.root, &init->config, &init->service, &why) == 0) {
+		if (service_start(init->world.mounts.root, &init->world.config, &init->service,
+				  &why) == 0) {
 			watch(init, SOURCE_STDOUT, init->service.output);
 			watch(init, SOURCE_STDERR, init->service.errors);
 			channel_set_running(&init->channel, true, init->service.boot_us);
-			init->execs.root = init->mounts.root;
-			health_begin(&init->health, init->mounts.root, now_ms());
+			init->execs.root = init->world.mounts.root;
+			health_begin(&init->health, init->world.mounts.root, now_ms());
 			return;
 		}
 	}
 	/* Where a read failed is of less interest than why. */
-	if (init->config.verify)
+	if (init->world.config.verify)
 		verity_find_damage(&why);
 	dprintf(2, "stoker-init: %s\n", why.text);
 	report_failure(init, &why);
@@ -588,7 +477,7 @@ static void start(struct init *init)
  * to reset. */
 static void power_off(const struct init *init)
 {
-	if (init->ends_by_reset)
+	if (init->world.ends_by_reset)
 		reboot(RB_AUTOBOOT);
 	reboot(RB_POWER_OFF);
 	reboot(RB_AUTOBOOT);
