@@ -211,10 +211,12 @@ DRIVERS := $(patsubst tests/system/%.c,$(BUILD)/tests/%,$(wildcard tests/system/
 GUESTS  := $(patsubst tests/system/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*_guest.c))
 SYSTEM  := $(DRIVERS) $(GUESTS)
 
-$(DRIVERS): $(BUILD)/tests/%: $(BUILD)/tests/system/%.o $(LIB)
+# Chapters of one driver are files of their own.
+$(BUILD)/tests/net_driver: $(patsubst %,$(BUILD)/tests/system/net_%.o,scene hostile lawful keeping)
+$(DRIVERS): $(BUILD)/tests/%: $(BUILD)/tests/system/%.o $(BUILD)/tests/system/driver.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 
 $(GUESTS): $(BUILD)/tests/%: tests/system/%.c
 	$(call say,CC,$<)
