@@ -38,13 +38,24 @@ cpu_share() {
 		echo $(((share_to - share_from) * 100000 / (share_end - share_begin)))
 }
 
-# hog_within PERCENT: of one CPU; shows what became of the hog, if there is none to measure.
-hog_within() {
-	at_most "$(cpu_share greedy/hog)" "$1" && return
-	ctl status greedy/hog
-	journalctl -u stokerd -n 200 --no-pager | grep greedy/hog:
-	ctl logs -n 30 greedy/hog
-	return 1
+# measure_hog [CPU.MAX]: sets `share`. What is emulated twice may break a guest's kernel: that is told,
+# and the hog begins anew.
+measure_hog() {
+	for hog_try in 1 2 3; do
+		[ -z "${1:-}" ] || echo "$1" >"$(leaf greedy/hog)/cpu.max"
+		share=$(cpu_share greedy/hog)
+		[ -z "$share" ] || return
+		diag "greedy/hog ended:
+$(ctl status greedy/hog)
+$(journalctl -u stokerd -n 200 --no-pager | grep greedy/hog:)
+$(ctl logs -n 30 greedy/hog)"
+		case $(member greedy/hog reason) in
+		panic | guest-ended) ;;
+		*) return ;;
+		esac
+		ctl restart greedy/hog >/dev/null
+		past_boot greedy/hog
+	done
 }
 
 write_greedy() { # DRIVER
@@ -119,9 +130,10 @@ limits_cpu() { # DRIVER
 	done
 	ok "$1: three guests that only compute, on two CPUs: another one answers" \
 		curl -sfm 30 http://10.20.0.10/
-	ok "$1: no guest gets more than it may have" hog_within 130
-	echo "20000 100000" >"$(leaf greedy/hog)/cpu.max"
-	ok "$1: all of its VMM obeys the limit" hog_within 30
+	measure_hog
+	ok "$1: no guest gets more than it may have" at_most "$share" 130
+	measure_hog "20000 100000"
+	ok "$1: all of its VMM obeys the limit" at_most "$share" 30
 	ok "$1: by being throttled" test "$(counted greedy/hog cpu.stat nr_throttled)" -gt 0
 }
 
