@@ -23,6 +23,7 @@ host_install() {
 		/usr/local/lib/stoker/stoker-image | grep 'not found')
 	is "the packages of running are all it needs" "$missing" ""
 	cp /usr/local/share/doc/stoker/examples/stoker.ini /etc/stoker
+	sed -i 's/^forward = off/forward = journald/' /etc/stoker/stoker.ini
 	for unit in stokerd stoker-vms; do
 		ok "systemd finds nothing wrong with $unit.service" \
 			systemd-analyze verify --man=no "/etc/systemd/system/$unit.service"
@@ -110,6 +111,20 @@ unfit() { # VM
 	[ "$(member "$1" reason)" = host-unfit ]
 }
 
+# A syslog server for what follows the reboot; what it understood lies in /var/log/vms.
+write_syslog_server() {
+	cat >/etc/rsyslog.d/vms.conf <<-'END'
+		module(load="imtcp")
+		template(name="understood" type="string"
+			string="%hostname%|%app-name%|%syslogseverity-text%|%structured-data%|%msg%\n")
+		ruleset(name="vms") {
+			action(type="omfile" file="/var/log/vms" template="understood")
+		}
+		input(type="imtcp" address="127.0.0.1" port="5514" ruleset="vms")
+	END
+	sed -i 's,^forward = .*,forward = tcp://127.0.0.1:5514,' /etc/stoker/stoker.ini
+}
+
 # A VM that says when it is asked to end, for the shutdown of the host to ask it.
 host_leave() {
 	cat >"$fleet/polite.yaml" <<-END
@@ -132,6 +147,7 @@ host_leave() {
 	ok "when that is mended, it is reloaded" systemctl reload stokerd
 	ok "the VM runs" wait_phase acme/polite running
 	ok "as does its workload" wait_for 60 logs_have acme/polite begun
+	write_syslog_server
 }
 
 host_again() {
@@ -144,6 +160,9 @@ host_again() {
 	*) is "vmm: auto is QEMU with KVM" "$(member acme/polite vmm)" "qemu (kvm)" ;;
 	esac
 	ok "as does its workload" wait_for 60 begun_twice
+	ok "rsyslog has its line, understood" wait_for 60 grep -qxF \
+		'outer-host|acme/polite|info|[stoker@32473 tenant="acme" vm="polite" stream="stdout"]|begun' \
+		/var/log/vms
 }
 
 begun_twice() {

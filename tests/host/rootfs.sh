@@ -9,8 +9,9 @@ set -eu
 libraries="libarchive13 libbpf1 libcurl4 libev4 libext2fs2 libinih1 libisal2 libjansson4 liblz4-1
 liblzma5 libmicrohttpd12 libmnl0 libseccomp2 libsquashfs1 libssl3 libyaml-0-2 libzstd1 zlib1g"
 run="qemu-system-x86 nftables iproute2 ca-certificates linux-image-cloud-amd64"
-# The host's own kernel has KVM, which the guests' one has not; perl and curl are the tests'.
-host="systemd-sysv udev kmod procps curl perl linux-image-amd64"
+# The host's own kernel has KVM, which the guests' one has not; perl and curl are the tests',
+# rsyslog is sent VMs' logs.
+host="systemd-sysv udev kmod procps curl perl rsyslog linux-image-amd64"
 
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 # The archives that this machine itself uses.

@@ -27,6 +27,12 @@ logs_have() { # VM TEXT
 	ctl logs -n 400 "$1" | grep -qF -- "$2"
 }
 
+journal_has() { # TEXT FIELD=VALUE...
+	journal_text=$1
+	shift
+	journalctl -q --no-pager -o cat "$@" | grep -qF -- "$journal_text"
+}
+
 write_web() { # DRIVER MEMORY
 	cat >"$fleet/web.yaml" <<-END
 		tenants:
@@ -69,6 +75,9 @@ vm_first_start() { # DRIVER
 	ok "$1: it answers over IPv6" wait_page 'http://[fd00:20::10]/'
 	ok "$1: its output is in its log" wait_for 60 logs_have acme/web "stdout kernel "
 	ok "$1: its syslog as well" wait_for 60 logs_have acme/web "to syslog"
+	ok "$1: the journal has that too, in fields" wait_for 60 journal_has "to syslog" \
+		_SYSTEMD_UNIT=stokerd.service SYSLOG_IDENTIFIER=acme/web STOKER_TENANT=acme \
+		STOKER_VM=web STOKER_STREAM=syslog PRIORITY=5
 	diag "booted in $(member acme/web boot_ms) ms"
 }
 
