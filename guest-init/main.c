@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "guest-init/channel.h"
+#include "guest-init/ending.h"
 #include "guest-init/exec.h"
 #include "guest-init/failure.h"
 #include "guest-init/health.h"
@@ -250,30 +251,12 @@ static void exit_seen(void *data)
 
 /* --- the workload's end --------------------------------------------------------------------- */
 
-static void set_report(struct init *init, int status)
-{
-	bool oom = !init->killed && service_met_oom();
-	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-	/* A shell says 128 + SIGKILL for its child. */
-	bool child_killed = WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGKILL;
-	enum exit_kind kind = WIFEXITED(status) ? EXIT_CODE : EXIT_SIGNAL;
-	int code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-
-	if (init->is_damaged)
-		return;
-	if (oom && (killed || child_killed)) {
-		kind = EXIT_OOM;
-		code = SIGKILL;
-	}
-	init->report.kind = htole32(kind);
-	init->report.code = (int32_t)htole32((uint32_t)code);
-}
-
 static void on_workload_gone(struct init *init, int status)
 {
 	init->execs.root = -1; /* sessions end with it */
 	health_end(&init->health);
-	set_report(init, status);
+	if (!init->is_damaged)
+		ending_tell(status, init->phase == PHASE_STOPPING, &init->report);
 	service_kill_all(REAP_MS);
 	channel_set_running(&init->channel, false, init->service.boot_us);
 	enter_phase(init, PHASE_DRAINING, DRAIN_MS);

@@ -103,7 +103,7 @@ struct frame_header {
 enum {
 	FRAME_PAYLOAD_MAX = 64 << 10,
 	FRAME_MESSAGE_MAX = 200,
-	CHANNEL_VERSION = 6,
+	CHANNEL_VERSION = 7,
 	CHANNEL_KEY_SIZE = 32,
 	LOG_WINDOW = 256 << 10,	   /* bytes of log frames */
 	CHANNEL_VSOCK_PORT = 1024, /* of the host, CID 2 */
@@ -235,12 +235,18 @@ struct frame_stop {
 	uint64_t grace_ms; /* then SIGKILL */
 } __attribute__((packed));
 
-enum exit_kind { EXIT_CODE = 1, EXIT_SIGNAL, EXIT_OOM, EXIT_INIT_ERROR };
+enum exit_kind {
+	EXIT_CODE = 1,
+	EXIT_SIGNAL,
+	EXIT_OOM,	 /* SIGKILL, by the guest's kernel; message: whom it killed last */
+	EXIT_INIT_ERROR, /* 0; message: what failed */
+	EXIT_DAEMONISED, /* 0, but processes are left; message: how many and which */
+};
 
 struct frame_exit {
 	uint32_t kind;			 /* enum exit_kind */
 	int32_t code;			 /* exit code or signal number */
-	char message[FRAME_MESSAGE_MAX]; /* NUL-padded; EXIT_INIT_ERROR: what failed */
+	char message[FRAME_MESSAGE_MAX]; /* NUL-padded */
 } __attribute__((packed));
 
 #endif

@@ -26,7 +26,6 @@
 #include "guest-init/user.h"
 
 #define CGROUP	     "/sys/fs/cgroup"
-#define WORKLOAD     CGROUP "/workload"
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum { CANDIDATE_MAX = 4096 };
@@ -223,7 +222,7 @@ static int make_cgroup(struct failure *why)
 	/* A kernel without one of them does without its figures. */
 	for (size_t i = 0; i < sizeof(controllers) / sizeof(*controllers); i++)
 		write_value(CGROUP "/cgroup.subtree_control", controllers[i]);
-	return service_make_cgroup(WORKLOAD, why);
+	return service_make_cgroup(WORKLOAD_CGROUP, why);
 }
 
 /*
@@ -427,7 +426,7 @@ static int launch_with_streams(struct launch *launch, struct service *ret, struc
 int service_start(int root, struct config *config, struct service *ret, struct failure *why)
 {
 	struct launch launch = { .working_dir = service_working_dir(config),
-				 .cgroup = WORKLOAD,
+				 .cgroup = WORKLOAD_CGROUP,
 				 .ulimits = &config->ulimits };
 	char **argv = NULL;
 	int result;
@@ -472,7 +471,7 @@ void service_kill_all(unsigned wait_ms)
 bool service_met_oom(void)
 {
 	char text[512] = "";
-	int fd = open(WORKLOAD "/memory.events", O_RDONLY | O_CLOEXEC);
+	int fd = open(WORKLOAD_CGROUP "/memory.events", O_RDONLY | O_CLOEXEC);
 	const char *line;
 
 	if (fd < 0)

@@ -11,6 +11,9 @@
 #include "guest-init/failure.h"
 #include "guest-init/user.h"
 
+/* The control group of the workload, and of nothing else. */
+#define WORKLOAD_CGROUP "/sys/fs/cgroup/workload"
+
 struct service {
 	pid_t pid;
 	int output, errors; /* read ends, non-blocking; -1 when closed */

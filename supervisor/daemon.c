@@ -264,8 +264,9 @@ static void log_change(const struct instance_status *status)
 			  status->message);
 		break;
 	case PHASE_STOPPED:
-		log_info("%s: %s: %s %d", name, phase, reason,
-			 status->reason == REASON_EXITED ? status->exit_code : status->exit_signal);
+		log_info("%s: %s: %s %d%s%s", name, phase, reason,
+			 status->reason == REASON_EXITED ? status->exit_code : status->exit_signal,
+			 *status->message ? ": " : "", status->message);
 		break;
 	case PHASE_RUNNING:
 		if (status->health != HEALTH_NONE)

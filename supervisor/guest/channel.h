@@ -52,7 +52,13 @@ struct channel_health {
 };
 
 struct channel_exit {
-	enum { CHANNEL_EXITED, CHANNEL_SIGNALLED, CHANNEL_OOM, CHANNEL_INIT_ERROR } kind;
+	enum {
+		CHANNEL_EXITED,
+		CHANNEL_SIGNALLED,
+		CHANNEL_OOM,
+		CHANNEL_INIT_ERROR,
+		CHANNEL_DAEMONISED
+	} kind;
 	int code;	   /* exit code or signal number */
 	char message[200]; /* CHANNEL_INIT_ERROR: what could not be done. Printable. */
 };

@@ -126,6 +126,7 @@ static bool exit_is_sane(const struct frame_exit *report)
 	case EXIT_OOM:
 		return code >= 0 && code <= 64;
 	case EXIT_INIT_ERROR:
+	case EXIT_DAEMONISED:
 		return code == 0;
 	}
 	return false;
@@ -159,6 +160,9 @@ static int read_exit(const uint8_t *payload, size_t length, struct channel_exit 
 		break;
 	case EXIT_INIT_ERROR:
 		told.kind = CHANNEL_INIT_ERROR;
+		break;
+	case EXIT_DAEMONISED:
+		told.kind = CHANNEL_DAEMONISED;
 		break;
 	}
 	told.code = (int)le32toh((uint32_t)report.code);

@@ -25,7 +25,7 @@ enum verdict restart_verdict(const struct spec *spec, enum reason reason, int ex
 	case RESTART_ALWAYS:
 		return VERDICT_AGAIN;
 	case RESTART_ON_FAILURE:
-		if (reason == REASON_EXITED && exit_code == 0)
+		if ((reason == REASON_EXITED && exit_code == 0) || reason == REASON_DAEMONISED)
 			return VERDICT_REST;
 		if (spec->restart_limit && failures > spec->restart_limit)
 			return VERDICT_FAILED;

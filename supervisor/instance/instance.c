@@ -182,6 +182,7 @@ static void on_channel(void *data, int fd)
 static void blame_report(struct instance *instance)
 {
 	const struct channel_exit *report = &instance->report;
+	char message[256];
 
 	switch (report->kind) {
 	case CHANNEL_EXITED:
@@ -193,10 +194,17 @@ static void blame_report(struct instance *instance)
 		instance->exit_signal = report->code;
 		break;
 	case CHANNEL_OOM:
-		instance_blame(instance, REASON_GUEST_OOM, "out of memory in the guest");
+		snprintf(message, sizeof(message), "out of memory in the guest%s%s",
+			 *report->message ? ", its kernel killed " : "", report->message);
+		instance_blame(instance, REASON_GUEST_OOM, message);
 		break;
 	case CHANNEL_INIT_ERROR:
 		instance_blame(instance, REASON_START_ERROR, report->message);
+		break;
+	case CHANNEL_DAEMONISED:
+		snprintf(message, sizeof(message), "%s: it is to run in the foreground",
+			 report->message);
+		instance_blame(instance, REASON_DAEMONISED, message);
 		break;
 	}
 }

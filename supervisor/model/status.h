@@ -37,7 +37,9 @@ enum reason {
 	REASON_EXITED,	    /* the workload ended by itself: exit_code */
 	REASON_SIGNALLED,   /* the workload was killed: exit_signal */
 	REASON_GUEST_OOM,   /* the guest's kernel ran out of memory */
+	REASON_DAEMONISED,  /* the workload ended with 0 and left processes: message */
 	REASON_PANIC,	    /* the guest's kernel panicked */
+	REASON_INIT_KILLED, /* likewise, for somebody inside made its PID 1 end */
 	REASON_GUEST_ENDED, /* the guest powered off or reset without saying why */
 	REASON_VMM_CRASHED, /* the VMM ended by itself, with neither report nor shutdown event */
 	REASON_VMM_KILLED,  /* the VMM was killed from outside: exit_signal */

@@ -156,14 +156,25 @@ void console_drain(struct console *console)
 		;
 }
 
-bool console_has(const struct console *console, const char *text)
+/* Linux: panic() of kernel/panic.c, and do_exit() of kernel/exit.c, whose code is wait(2)'s. */
+enum reason console_panic(const struct console *console)
 {
-	_cleanup_free_ char *bytes = xcalloc(1, NEWEST_BYTES);
+	static const char panic[] = "Kernel panic - not syncing: ";
+	static const char killed[] = "Attempted to kill init! exitcode=";
+	static const char by_itself[] = "0x00000100";
+	_cleanup_free_ char *bytes = xcalloc(1, NEWEST_BYTES + 1);
 	off_t end = lseek(console->file_fd, 0, SEEK_END);
 	off_t from = end > NEWEST_BYTES ? end - NEWEST_BYTES : 0;
 	ssize_t n = pread(console->file_fd, bytes, NEWEST_BYTES, from);
+	const char *said = n > 0 ? memmem(bytes, (size_t)n, panic, strlen(panic)) : NULL;
 
-	return n > 0 && memmem(bytes, (size_t)n, text, strlen(text));
+	if (!said)
+		return REASON_NONE;
+	said += strlen(panic);
+	if (strncmp(said, killed, strlen(killed)) != 0 ||
+	    strncmp(said + strlen(killed), by_itself, strlen(by_itself)) == 0)
+		return REASON_PANIC;
+	return REASON_INIT_KILLED;
 }
 
 void console_last_line(const struct console *console, char *out, size_t size)

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "loop/loop.h"
+#include "model/status.h"
 
 enum {
 	CONSOLE_FILE_MAX = 256 << 10,  /* beyond, */
@@ -34,8 +35,9 @@ int console_reopen(int dir_fd, const char *name, int *ret_read_fd, struct error 
 struct console *console_new(struct loop *loop, int fifo_fd, int file_fd, struct error *err);
 struct console *console_free(struct console *console);
 
-/* Whether the text stands in the newest of what is kept. */
-bool console_has(const struct console *console, const char *text);
+/* What the newest of what is kept says of a panic: REASON_NONE; REASON_PANIC; REASON_INIT_KILLED
+ * when PID 1 was made to end, other than by stoker-init itself, which exits with 1. */
+enum reason console_panic(const struct console *console);
 
 /* Copies what a process that is gone left behind. */
 void console_drain(struct console *console);

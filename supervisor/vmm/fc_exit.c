@@ -58,14 +58,21 @@ static enum reason reason_of(const struct fc_end *end)
 	if (end->was_killed)
 		return REASON_OPERATOR;
 	if (!ended->known)
-		return end->has_panicked ? REASON_PANIC : REASON_VMM_CRASHED;
+		return end->panic != REASON_NONE ? end->panic : REASON_VMM_CRASHED;
 	if (ended->signaled)
 		return comes_from_outside(ended->code) ? REASON_VMM_KILLED : REASON_VMM_CRASHED;
 	if (!end->was_started)
 		return REASON_START_ERROR;
 	if (ended->code != 0)
 		return REASON_VMM_CRASHED;
-	return end->has_panicked ? REASON_PANIC : REASON_GUEST_ENDED;
+	return end->panic != REASON_NONE ? end->panic : REASON_GUEST_ENDED;
+}
+
+static const char *what_guest_did(enum reason panic)
+{
+	if (panic == REASON_INIT_KILLED)
+		return "kernel panic, as its init was made to end";
+	return panic == REASON_PANIC ? "kernel panic on the console" : "the guest was reset";
 }
 
 static void describe(const struct fc_end *end, char *out, size_t size)
@@ -84,8 +91,7 @@ static void describe(const struct fc_end *end, char *out, size_t size)
 	else if (ended->code != 0)
 		snprintf(out, size, "exit code %d (%s)", ended->code, meaning_of(ended->code));
 	else
-		snprintf(out, size, "%s, exit code 0",
-			 end->has_panicked ? "kernel panic on the console" : "the guest was reset");
+		snprintf(out, size, "%s, exit code 0", what_guest_did(end->panic));
 }
 
 void firecracker_classify(const struct fc_end *end, struct vmm_exit *ret)

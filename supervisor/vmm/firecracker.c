@@ -87,7 +87,7 @@ static void on_exit_of_child(struct child *child, const struct child_exit *ended
 	console_drain(vmm->console);
 	console_drain(vmm->metrics);
 	console_last_line(vmm->console, line, sizeof(line));
-	end.has_panicked = console_has(vmm->console, "Kernel panic - not syncing");
+	end.panic = console_panic(vmm->console);
 	firecracker_classify(&end, &exit);
 	cgroup_leaf_blame(vmm->leaf, &exit);
 	vmm->api = fc_api_free(vmm->api);

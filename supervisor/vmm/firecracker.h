@@ -13,7 +13,7 @@ struct fc_end {
 	struct child_exit ended;
 	bool was_started;      /* InstanceStart had succeeded */
 	bool was_killed;       /* by the driver, as it was told to */
-	bool has_panicked;     /* the guest's kernel said so on its console */
+	enum reason panic;     /* as console_panic() has it */
 	const char *failure;   /* why the driver gave up a start itself; NULL: it did not */
 	const char *last_line; /* of the console */
 };

@@ -150,6 +150,8 @@ static void on_exit_of_child(struct child *child, const struct child_exit *ended
 
 	console_drain(vmm->console);
 	qemu_classify(said, ended, vmm->killed, &exit);
+	if (exit.reason == REASON_PANIC && console_panic(vmm->console) == REASON_INIT_KILLED)
+		exit.reason = REASON_INIT_KILLED;
 	cgroup_leaf_blame(vmm->leaf, &exit);
 	if (exit.reason == REASON_VMM_CRASHED && !said->ready && ended->known && !ended->signaled)
 		add_start_failure(vmm, &exit);

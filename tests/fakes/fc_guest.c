@@ -164,15 +164,26 @@ static void act_signal(struct guest *guest)
 
 static void act_oom(struct guest *guest)
 {
-	report(guest, EXIT_OOM, SIGKILL, "");
+	report(guest, EXIT_OOM, SIGKILL, "tail (pid 7)");
 }
 
 /* With reboot=k and panic=1 the reset ends the process as a reboot does. */
 static void act_panic(struct guest *guest)
 {
+	print_line(guest, "Kernel panic - not syncing: sysrq triggered crash");
+	end(guest, 0);
+}
+
+static void act_init_killed(struct guest *guest)
+{
 	print_line(guest, "Kernel panic - not syncing: Attempted to kill init! "
 			  "exitcode=0x00000009");
 	end(guest, 0);
+}
+
+static void act_daemonised(struct guest *guest)
+{
+	report(guest, EXIT_DAEMONISED, 0, "exited with 0 and left 1 process running (httpd)");
 }
 
 static void act_reboot(struct guest *guest)
@@ -245,8 +256,10 @@ static const struct script scripts[] = {
 	{ "exit", act_exit },
 	{ "signal", act_signal },
 	{ "oom", act_oom },
+	{ "daemonised", act_daemonised },
 	{ "init-error" },
 	{ "panic", act_panic, .needs_host = true },
+	{ "init-killed", act_init_killed, .needs_host = true },
 	{ "power-off", act_power_off, .needs_host = true },
 	{ "reboot", act_reboot, .needs_host = true },
 	{ "vmm-crash", act_vmm_crash, .needs_host = true },

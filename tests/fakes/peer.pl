@@ -72,7 +72,7 @@ sub take {
 sub serve {
 	my ($c) = @_;
 	my $bytes = '';
-	syswrite $c, frame($greet, $magic . 'nonce-01' . pack('V Q<', 6, 0));
+	syswrite $c, frame($greet, $magic . 'nonce-01' . pack('V Q<', 7, 0));
 	while (sysread $c, $bytes, 65536, length $bytes) {
 		while (length $bytes >= 8) {
 			my ($length, $type, $stream) = unpack 'V v v', $bytes;

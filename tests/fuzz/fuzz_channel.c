@@ -102,7 +102,7 @@ static void on_exited(void *data, const struct channel_exit *report)
 	size_t length = strnlen(report->message, sizeof(report->message));
 
 	require(scene->hellos && !scene->exits++);
-	require(report->kind <= CHANNEL_INIT_ERROR && report->code >= 0 && report->code <= 255);
+	require(report->kind <= CHANNEL_DAEMONISED && report->code >= 0 && report->code <= 255);
 	require(length < sizeof(report->message));
 	for (size_t i = 0; i < length; i++)
 		require(report->message[i] >= 0x20 && report->message[i] < 0x7f);

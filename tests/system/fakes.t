@@ -181,7 +181,7 @@ live() {
 	mv "$dir/peer" "$work/life.$1"
 }
 
-runs='hello: version 6, running, boot told
+runs='hello: version 7, running, boot told
 init: script: '
 live serve 'stop=15:1000' 'serve' &
 live image-stop 'stop=0:1000' 'serve' &
@@ -221,7 +221,7 @@ closed
 ended with 0"
 like 'signal' "$(told signal)" 'exit: signal 9 '
 like 'oom' "$(told oom)" 'exit: oom 9 '
-is 'init-error' "$(told init-error)" 'hello: version 6, not running, boot not told
+is 'init-error' "$(told init-error)" 'hello: version 7, not running, boot not told
 exit: init-error 0 mount /dev/vda: scripted failure
 closed
 ended with 0'
@@ -236,7 +236,7 @@ is 'panic early' "$(told panic-early)" 'ended with 0'
 is 'power-off leaves the process alive' "$(told power-off | tail -n 1)" \
 	"$(if [ "$(uname -m)" = x86_64 ]; then echo alive; else echo 'ended with 0'; fi)"
 is 'reboot ends with 0 and no report' "$(told reboot | grep -v '^init\|^stdout')" \
-	'hello: version 6, running, boot told
+	'hello: version 7, running, boot told
 closed
 ended with 0'
 is 'vmm-crash' "$(told crash | tail -n 1)" 'ended with 134'
@@ -245,11 +245,11 @@ is 'silent never connects' "$(told silent)" 'alive'
 is 'lose-channel' "$(told lose | tail -n 2)" 'closed
 alive'
 like 'garbage' "$(told garbage)" 'nonsense
-hello: version 6, running, boot told'
+hello: version 7, running, boot told'
 is 'ignore-stop' "$(told ignore | grep -c exit)" 0
 like 'slow-stop' "$(told slow)" 'exit: signal 9 '
-like 'a host that comes back is greeted and told' "$(told leave)" 'hello: version 6, running, boot told
-hello: version 6, running, boot told'
+like 'a host that comes back is greeted and told' "$(told leave)" 'hello: version 7, running, boot told
+hello: version 7, running, boot told'
 like 'to the end' "$(told leave)" 'exit: code 7 
 closed
 ended with 0'

@@ -103,7 +103,9 @@ fc_reasons() {
 	done <<-'EOF'
 		exits 31 exit,"3" exited 3 -
 		signalled 32 signal,"11" signalled 11 -
-		oom 33 oom guest-oom - out of memory in the guest
+		oom 33 oom guest-oom - out of memory in the guest, its kernel killed tail (pid 7)
+		left 45 daemonised daemonised - left 1 process running (httpd): it is to run in the foreground
+		pid1 46 init-killed init-killed - kernel panic, as its init was made to end, exit code 0
 		init 34 init-error start-error - -
 		panic 35 panic panic - kernel panic on the console, exit code 0
 		early 36 panic,early panic - kernel panic on the console

@@ -40,6 +40,16 @@ cat >"$work/root/bin/end" <<-'EOF'
 	signal) kill -SEGV $$ ;;
 	oom) exec tail /dev/zero ;;
 	panic) echo c >/proc/sysrq-trigger ;;
+	init) # its code becomes zeroes, which it meets when this ends
+		text=$(sed -n 's/^\([0-9a-f]*\)-.* r-xp .*/\1/p' /proc/1/maps | head -n 1)
+		dd if=/dev/zero of=/proc/1/mem bs=4096 count=64 seek=$((0x$text / 4096)) conv=notrunc
+		exit
+		;;
+	daemon)
+		/bin/sleep 100000 &
+		/bin/sleep 100001 &
+		exit
+		;;
 	power-off) poweroff -f ;;
 	reset) reboot -f ;;
 	esac
@@ -57,6 +67,8 @@ add exited ", command: ['[ \"\$(rev /run/secrets/key)\$(cat /etc/x)\" = t3rc3s-x
 add signalled ", command: [exec end signal]"
 add oom ", command: [exec end oom]"
 add panic ", command: [exec end panic]"
+add init-killed ", command: [exec end init]"
+add daemonised ", command: [exec end daemon]"
 add power-off ", command: [exec end power-off]"
 add reset ", command: [exec end reset]"
 add init-error ", entrypoint: [/no/such/file], command: []"
@@ -74,7 +86,14 @@ like "exited: it says which is missing" "$(member acme/exited message)" \
 ends_as signalled signalled
 is "signalled: by this signal" "$(member acme/signalled exit_signal)" 11
 ends_as oom guest-oom
+like "oom: it names the process" "$(member acme/oom message)" "its kernel killed tail (pid "
+ends_as daemonised daemonised
+like "daemonised: it names what was left" "$(member acme/daemonised message)" \
+	"left 2 processes running (sleep, sleep): it is to run in the foreground"
 ends_as panic panic
+ends_as init-killed init-killed
+like "init-killed: the console is in the log" "$(ctl logs -n 400 acme/init-killed)" \
+	"Attempted to kill init"
 ends_as power-off guest-ended
 ends_as reset guest-ended
 ends_as init-error start-error

@@ -53,7 +53,7 @@ static void another_version_is_refused(void **state)
 	hello = make_hello(&host);
 	hello.version = htole32(0xfffffffe);
 	guest_sends_frame(&host, FRAME_HELLO, 0, &hello, sizeof(hello));
-	lost_because(&host, "guest speaks channel protocol 4294967294, not 6 (restart the VM)");
+	lost_because(&host, "guest speaks channel protocol 4294967294, not 7 (restart the VM)");
 	assert_int_equal(host.hellos, 0);
 	close_host(&host);
 }
@@ -312,7 +312,9 @@ static void reports_are_judged(void **state)
 		{ EXIT_INIT_ERROR, 0, CHANNEL_INIT_ERROR },
 		{ EXIT_INIT_ERROR, 1, -1 },
 		{ 0, 0, -1 },
-		{ EXIT_INIT_ERROR + 1, 0, -1 },
+		{ EXIT_DAEMONISED, 0, CHANNEL_DAEMONISED },
+		{ EXIT_DAEMONISED, 1, -1 },
+		{ EXIT_DAEMONISED + 1, 0, -1 },
 		{ UINT32_MAX, 0, -1 },
 	};
 
