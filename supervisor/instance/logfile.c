@@ -29,6 +29,7 @@ enum {
 	LOGFILE_LINE_MAX = 4096,
 	LINE_OVERHEAD = 32,	/* date and stream */
 	KEPT = 4 * STREAMS_MAX, /* a stream's own part of the rate: one of so many */
+	DRAIN_BYTES = 64 << 10, /* of lines, in one write */
 };
 
 struct stream {
@@ -49,6 +50,9 @@ struct logfile {
 	uint64_t refilled_ms;
 	uint64_t dropped;
 	struct stream streams[STREAMS_MAX];
+	struct strbuf out; /* lines to be written before logfile_write returns */
+	uint64_t dated_ms; /* what `date` says */
+	char date[LOGLINE_TIME_LENGTH + 1];
 };
 
 char *logfile_path(const struct settings *settings, const char *name)
@@ -118,51 +122,93 @@ static void rotate(struct logfile *log)
 	open_file(log, NULL);
 }
 
-static void append(struct logfile *log, const char *line, size_t length)
+/* Writes the first `length` bytes of what waits. On a full disk they are counted, and nobody waits
+ * for it. */
+static void drain(struct logfile *log, size_t length)
 {
+	if (!length)
+		return;
+	if (fs_write_all(log->fd, log->out.data, length, NULL) < 0)
+		log->dropped += length;
+	else
+		log->size += length;
+	strbuf_consume(&log->out, length);
+}
+
+/* The line that waits from `start` on has to fit into the file: else into the next one, or nowhere.
+ */
+static void fit(struct logfile *log, size_t start)
+{
+	size_t length = log->out.length - start;
+
 	/* Not rotated again when only the new file could not be made: that would push out the old
 	 * ones, a line at a time. */
-	if (log->fd < 0)
+	if (log->fd < 0) {
 		open_file(log, NULL);
-	else if (log->size + length > log->settings->log_file_bytes)
+	} else if (log->size + log->out.length > log->settings->log_file_bytes) {
+		drain(log, start);
+		start = 0;
 		rotate(log);
-	if (log->fd < 0 || log->size + length > log->settings->log_file_bytes ||
-	    fs_write_all(log->fd, line, length, NULL) < 0) {
-		log->dropped += length; /* a full disk: counted, and nobody waits for it */
-		return;
 	}
-	log->size += length;
+	if (log->fd < 0 || log->size + log->out.length > log->settings->log_file_bytes) {
+		log->dropped += length;
+		log->out.length = start;
+		log->out.data[start] = '\0';
+	} else if (log->out.length > DRAIN_BYTES) {
+		drain(log, log->out.length);
+	}
+}
+
+/* Tabs are harmless; bytes from 0x80 on are UTF-8 more often than not. */
+static bool is_plain(unsigned char c)
+{
+	return (c >= 0x20 || c == '\t') && c != 0x7f && c != '\\';
 }
 
 static void add_escaped(struct strbuf *out, const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
-		unsigned char c = (unsigned char)text[i];
+		size_t plain = 0;
 
-		/* Tabs are harmless; bytes from 0x80 on are UTF-8 more often than not. */
-		if ((c < 0x20 && c != '\t') || c == 0x7f || c == '\\')
-			strbuf_printf(out, c == '\\' ? "\\\\" : "\\x%02x", c);
-		else
-			strbuf_putc(out, (char)c);
+		while (i + plain < length && is_plain((unsigned char)text[i + plain]))
+			plain++;
+		strbuf_add(out, text + i, plain);
+		i += plain;
+		if (i < length)
+			strbuf_printf(out, text[i] == '\\' ? "\\\\" : "\\x%02x",
+				      (unsigned char)text[i]);
 	}
+}
+
+/* Of many lines in a millisecond, the first pays for the date. */
+static uint64_t read_clock(struct logfile *log)
+{
+	struct timespec now;
+	uint64_t now_ms;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	if (now_ms != log->dated_ms)
+		logline_print_time(now_ms, log->date);
+	log->dated_ms = now_ms;
+	return now_ms;
 }
 
 static void write_line(struct logfile *log, const char *stream, const char *text, size_t length)
 {
-	_cleanup_strbuf_ struct strbuf line = { 0 };
 	struct forward_line forwarded = {
 		.name = log->name, .stream = stream, .text = text, .length = length
 	};
-	char date[LOGLINE_TIME_LENGTH + 1];
-	struct timespec now;
+	size_t start = log->out.length;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	forwarded.time_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	logline_print_time(forwarded.time_ms, date);
-	strbuf_printf(&line, "%s %s ", date, stream);
-	add_escaped(&line, text, length);
-	strbuf_putc(&line, '\n');
-	append(log, strbuf_text(&line), line.length);
+	forwarded.time_ms = read_clock(log);
+	strbuf_add(&log->out, log->date, LOGLINE_TIME_LENGTH);
+	strbuf_putc(&log->out, ' ');
+	strbuf_puts(&log->out, stream);
+	strbuf_putc(&log->out, ' ');
+	add_escaped(&log->out, text, length);
+	strbuf_putc(&log->out, '\n');
+	fit(log, start);
 	forward_add(log->forward, &forwarded);
 }
 
@@ -279,6 +325,7 @@ void logfile_write(struct logfile *log, const char *name, const void *bytes, siz
 	/* What comes after the gap is another line. */
 	if (admitted < length && stream->text.length)
 		flush(log, stream, true);
+	drain(log, log->out.length);
 }
 
 uint64_t logfile_dropped_bytes(const struct logfile *log)
@@ -299,6 +346,8 @@ struct logfile *logfile_close(struct logfile *log)
 			say_dropped(log, stream);
 		strbuf_reset(&stream->text);
 	}
+	drain(log, log->out.length);
+	strbuf_reset(&log->out);
 	if (log->fd >= 0)
 		close(log->fd);
 	free(log->name);
