@@ -125,6 +125,13 @@ phase_is() {
 	[ "$(member "$1" phase)" = "$2" ]
 }
 
+# timerless VM: it ended as its kernel found no timer, which happens on a host this busy, and which
+# stoker-init says and ends it for, by a panic. With restart: "no" it takes an operator.
+timerless() {
+	[ "$(member "$1" reason)" = panic ] &&
+		ctl logs -n 400 "$1" | grep 'Kernel panic' | tail -n 1 | grep -q 'exitcode=0x00000100'
+}
+
 # runs_anew VM PID: it runs, and no longer as that process. The pid first: it is 0 between two runs.
 runs_anew() {
 	anew=$(member "$1" pid)

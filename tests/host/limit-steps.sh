@@ -81,13 +81,11 @@ limits_set() { # DRIVER
 	ok "$1: threads: those it needs" at_most "$(limit acme/web pids.max)" 80
 }
 
-# past_boot VM: its workload began. A host this busy may keep a guest's kernel from finding its timer,
-# which stoker-init says and ends it by a panic; with restart: "no" it takes an operator.
+# past_boot VM: its workload began.
 past_boot() {
 	for past_try in 1 2 3 4 5; do
 		wait_for 300 has_begun "$1"
-		ctl logs -n 400 "$1" | grep -q "found no working timer" && [ "$(member "$1" reason)" = panic ] ||
-			return 0
+		timerless "$1" || return 0
 		ctl restart "$1" >/dev/null
 	done
 }

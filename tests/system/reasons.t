@@ -23,6 +23,7 @@ add() { # NAME KEY...: a VM of the one tenant, with further keys
 }
 
 reason_is() { # VM REASON
+	! timerless "acme/$1" || ctl restart "acme/$1" >/dev/null
 	[ "$(member "acme/$1" reason)" = "$2" ]
 }
 
