@@ -375,6 +375,12 @@ static bool on_frame(struct channel *channel, unsigned type, uint16_t stream, ui
 	} else if (type == FRAME_HEALTH || type == FRAME_HEALTH_SEEN) {
 		return !channel->verbs.health ||
 		       channel->verbs.health(channel->verbs.data, type, payload, length);
+	} else if (type == FRAME_CLOCK) {
+		return !channel->verbs.clock ||
+		       channel->verbs.clock(channel->verbs.data, payload, length);
+	} else if (type == FRAME_STATS_ASK && !length) {
+		if (channel->verbs.stats)
+			channel->verbs.stats(channel->verbs.data);
 	} else if (type == FRAME_PING && !length) {
 		channel->is_pong_due = true;
 	} else if (type == FRAME_EXIT_SEEN && !length) {

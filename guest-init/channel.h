@@ -31,7 +31,10 @@ struct channel_verbs {
 			size_t length);
 	/* A frame of the health check, FRAME_HEALTH or FRAME_HEALTH_SEEN; likewise. */
 	bool (*health)(void *data, unsigned type, const void *payload, size_t length);
-	void (*gone)(void *data); /* the host that had asked for all that */
+	/* FRAME_CLOCK; likewise. */
+	bool (*clock)(void *data, const void *payload, size_t length);
+	void (*stats)(void *data); /* FRAME_STATS is wanted */
+	void (*gone)(void *data);  /* the host that had asked for all that */
 	void *data;
 };
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "guest-init/channel.h"
+#include "guest-init/clock.h"
 #include "guest-init/ending.h"
 #include "guest-init/exec.h"
 #include "guest-init/failure.h"
@@ -26,6 +27,8 @@
 #include "guest-init/names.h"
 #include "guest-init/protocol.h"
 #include "guest-init/service.h"
+#include "guest-init/sources.h"
+#include "guest-init/stats.h"
 #include "guest-init/syslog.h"
 #include "guest-init/verity.h"
 #include "guest-init/world.h"
@@ -36,21 +39,9 @@ enum {
 	REAP_MS = 2000,	   /* for what SIGKILL left of the workload */
 	DRAIN_MS = 10000,  /* for its last output to find room */
 	REPORT_MS = 15000, /* for the host to take the report: a daemon may be restarting */
-	READ_SIZE = 16 << 10,
-	RECORDS_PER_TURN = 64,
 };
 
-enum source {
-	SOURCE_SIGNALS,
-	SOURCE_CHANNEL,
-	SOURCE_STDOUT,
-	SOURCE_STDERR,
-	SOURCE_SYSLOG,
-	SOURCE_KERNEL,
-	SOURCE_COUNT
-};
-
-/* Events beside those. */
+/* Events beside those of sources. */
 enum { TOKEN_HEALTH = SOURCE_COUNT, TOKEN_EXECS };
 
 enum phase {
@@ -67,12 +58,13 @@ struct init {
 	struct service service;
 	struct execs execs;
 	struct health health;
+	struct clock clock;
+	bool is_stats_due;
 	struct frame_exit report;
 	int epoll;
-	int fds[SOURCE_COUNT];	   /* -1: closed; the channel's is its own */
-	bool paused[SOURCE_COUNT]; /* out of the epoll set */
-	bool killed;		   /* SIGKILL was ours */
-	bool is_damaged;	   /* the image; the report says so already */
+	struct sources sources;
+	bool killed;	 /* SIGKILL was ours */
+	bool is_damaged; /* the image; the report says so already */
 	enum phase phase;
 	uint64_t deadline_ms; /* of the phase; UINT64_MAX: none */
 };
@@ -91,61 +83,8 @@ static void enter_phase(struct init *init, enum phase phase, uint64_t limit_ms)
 	init->deadline_ms = limit_ms == UINT64_MAX ? UINT64_MAX : now_ms() + limit_ms;
 }
 
-/* --- sources of logs ------------------------------------------------------------------------ */
-
-static void watch(struct init *init, enum source source, int fd)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = source };
-
-	init->fds[source] = fd;
-	if (fd >= 0)
-		epoll_ctl(init->epoll, EPOLL_CTL_ADD, fd, &event);
-}
-
-static void unwatch(struct init *init, enum source source)
-{
-	close(init->fds[source]);
-	init->fds[source] = -1;
-}
-
-/* A slow host holds up those who write, never the reaping. Taken out of the set, not masked: a pipe
- * whose writer is gone would go on to report its end, and be read without room for what it holds.
+/* --- what the kernel says ----------------------------------------------------------------------
  */
-static void pace_logs(struct init *init)
-{
-	static const enum log_stream streams[SOURCE_COUNT] = {
-		[SOURCE_STDOUT] = STREAM_STDOUT,
-		[SOURCE_STDERR] = STREAM_STDERR,
-		[SOURCE_SYSLOG] = STREAM_SYSLOG,
-		[SOURCE_KERNEL] = STREAM_KERNEL,
-	};
-
-	for (int source = SOURCE_STDOUT; source < SOURCE_COUNT; source++) {
-		struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)source };
-		bool pause = !channel_has_room(&init->channel, streams[source]);
-
-		if (init->fds[source] < 0 || pause == init->paused[source])
-			continue;
-		init->paused[source] = pause;
-		epoll_ctl(init->epoll, pause ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, init->fds[source],
-			  &event);
-	}
-}
-
-static void read_pipe(struct init *init, enum source source, enum log_stream stream)
-{
-	char bytes[READ_SIZE];
-	ssize_t n;
-
-	/* An earlier source of this turn may have taken the room; the next turn pauses. */
-	if (!channel_has_room(&init->channel, stream))
-		return;
-	n = read(init->fds[source], bytes, sizeof(bytes));
-	if (n > 0)
-		channel_log(&init->channel, stream, bytes, (size_t)n);
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		unwatch(init, source);
-}
 
 static void report_failure(struct init *init, const struct failure *why)
 {
@@ -154,8 +93,9 @@ static void report_failure(struct init *init, const struct failure *why)
 }
 
 /* A workload that meets an I/O error may do anything: it ends here, and with the true reason. */
-static void look_for_damage(struct init *init, const char *record, size_t length)
+static void look_for_damage(void *data, const char *record, size_t length)
 {
+	struct init *init = data;
 	struct failure why = { "" };
 
 	if (!init->world.config.verify || init->is_damaged ||
@@ -167,26 +107,6 @@ static void look_for_damage(struct init *init, const char *record, size_t length
 		return;
 	init->killed = true;
 	kill(-1, SIGKILL);
-}
-
-/* One read, one record, for /dev/log and /dev/kmsg alike. */
-static void read_records(struct init *init, enum source source, enum log_stream stream,
-			 size_t (*format)(const char *, size_t, char[SYSLOG_LINE_MAX]))
-{
-	char record[SYSLOG_LINE_MAX], line[SYSLOG_LINE_MAX];
-
-	for (int i = 0; i < RECORDS_PER_TURN && channel_has_room(&init->channel, stream); i++) {
-		ssize_t n = read(init->fds[source], record, sizeof(record));
-
-		/* EPIPE: the kernel overwrote records before they were read; go on. */
-		if (n < 0 && errno == EPIPE)
-			continue;
-		if (n < 0)
-			return;
-		if (source == SOURCE_KERNEL)
-			look_for_damage(init, record, (size_t)n);
-		channel_log(&init->channel, stream, line, format(record, (size_t)n, line));
-	}
 }
 
 /* --- the host's verbs ----------------------------------------------------------------------- */
@@ -233,9 +153,37 @@ static bool on_health(void *data, unsigned type, const void *payload, size_t len
 	return health_on_frame(&init->health, type, payload, length, now_ms());
 }
 
+static bool on_clock(void *data, const void *payload, size_t length)
+{
+	struct init *init = data;
+
+	return clock_on_frame(&init->clock, payload, length, now_ms());
+}
+
+static void on_stats_asked(void *data)
+{
+	struct init *init = data;
+
+	init->is_stats_due = true;
+}
+
+static void tell_stats(struct init *init)
+{
+	struct frame_stats stats;
+
+	if (!init->is_stats_due || channel_session_room(&init->channel) < sizeof(stats))
+		return;
+	init->is_stats_due = false;
+	stats_read(init->world.mounts.root, &stats);
+	channel_session_send(&init->channel, FRAME_STATS, 0, &stats, sizeof(stats));
+}
+
 static void host_gone(void *data)
 {
 	struct init *init = data;
+
+	init->is_stats_due = false;
+	clock_on_gone(&init->clock);
 
 	exec_on_gone(&init->execs);
 	health_on_gone(&init->health);
@@ -280,7 +228,8 @@ static void on_signal(struct init *init)
 {
 	struct signalfd_siginfo info;
 
-	while (read(init->fds[SOURCE_SIGNALS], &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+	while (read(init->sources.fds[SOURCE_SIGNALS], &info, sizeof(info)) ==
+	       (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			reap(init);
 		else if (init->phase == PHASE_RUNNING)
@@ -290,10 +239,8 @@ static void on_signal(struct init *init)
 
 static void finish_draining(struct init *init)
 {
-	if (init->fds[SOURCE_SYSLOG] >= 0)
-		read_records(init, SOURCE_SYSLOG, STREAM_SYSLOG, syslog_format);
-	if (init->fds[SOURCE_KERNEL] >= 0)
-		read_records(init, SOURCE_KERNEL, STREAM_KERNEL, kmsg_format);
+	sources_read(&init->sources, SOURCE_SYSLOG);
+	sources_read(&init->sources, SOURCE_KERNEL);
 	mounts_finish(&init->world.mounts);
 	channel_report(&init->channel, &init->report);
 	enter_phase(init, PHASE_REPORTING, REPORT_MS);
@@ -313,7 +260,7 @@ static void advance(struct init *init)
 		}
 		break;
 	case PHASE_DRAINING:
-		if (late || (init->fds[SOURCE_STDOUT] < 0 && init->fds[SOURCE_STDERR] < 0))
+		if (late || !sources_have_output(&init->sources))
 			finish_draining(init);
 		break;
 	case PHASE_REPORTING:
@@ -341,38 +288,21 @@ static void dispatch(struct init *init, const struct epoll_event *event)
 		return;
 	}
 
-	/* An earlier event of this turn may have closed it. */
-	if (source != SOURCE_CHANNEL && init->fds[source] < 0)
-		return;
-	switch (source) {
-	case SOURCE_SIGNALS:
+	if (source == SOURCE_SIGNALS)
 		on_signal(init);
-		break;
-	case SOURCE_CHANNEL:
+	else if (source == SOURCE_CHANNEL)
 		channel_on_event(&init->channel, event->events);
-		break;
-	case SOURCE_STDOUT:
-		read_pipe(init, source, STREAM_STDOUT);
-		break;
-	case SOURCE_STDERR:
-		read_pipe(init, source, STREAM_STDERR);
-		break;
-	case SOURCE_SYSLOG:
-		read_records(init, source, STREAM_SYSLOG, syslog_format);
-		break;
-	case SOURCE_KERNEL:
-		read_records(init, source, STREAM_KERNEL, kmsg_format);
-		break;
-	case SOURCE_COUNT:
-		break;
-	}
+	else
+		sources_read(&init->sources, source);
 }
 
 static int timeout_ms(const struct init *init)
 {
-	uint64_t now = now_ms(), limit = INT32_MAX, wake = health_wake_ms(&init->health);
+	uint64_t now = now_ms(), limit = INT32_MAX, wake = init->deadline_ms;
+	uint64_t health = health_wake_ms(&init->health), clock = clock_wake_ms(&init->clock);
 
-	wake = init->deadline_ms < wake ? init->deadline_ms : wake;
+	wake = health < wake ? health : wake;
+	wake = clock < wake ? clock : wake;
 	if (wake != UINT64_MAX)
 		limit = wake > now ? wake - now : 0;
 	if (channel_wants_tending(&init->channel) && limit > CHANNEL_TEND_MS)
@@ -389,8 +319,10 @@ static void run(struct init *init)
 		advance(init);
 		exec_tend(&init->execs);
 		health_tend(&init->health, now_ms());
+		clock_tend(&init->clock, now_ms());
+		tell_stats(init);
 		channel_tend(&init->channel, now_ms());
-		pace_logs(init);
+		sources_pace(&init->sources);
 		count = epoll_wait(init->epoll, events, SOURCE_COUNT, timeout_ms(init));
 		for (int i = 0; i < count; i++)
 			dispatch(init, &events[i]);
@@ -404,6 +336,8 @@ static void prepare(struct init *init)
 					     .exit_seen = exit_seen,
 					     .session = on_session,
 					     .health = on_health,
+					     .clock = on_clock,
+					     .stats = on_stats_asked,
 					     .gone = host_gone,
 					     .data = init };
 	sigset_t handled;
@@ -419,14 +353,24 @@ static void prepare(struct init *init)
 	umask(0022);
 
 	init->epoll = epoll_create1(EPOLL_CLOEXEC);
-	for (int source = 0; source < SOURCE_COUNT; source++)
-		init->fds[source] = -1;
-	watch(init, SOURCE_SIGNALS, signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
+	sources_init(&init->sources, &init->channel, init->epoll, look_for_damage, init);
+	sources_watch(&init->sources, SOURCE_SIGNALS,
+		      signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
 	channel_init(&init->channel, init->epoll, SOURCE_CHANNEL, &verbs);
 	exec_init(&init->execs, &init->channel, &init->world.config, init->epoll, TOKEN_EXECS);
+	clock_init(&init->clock, &init->channel);
 	health_init(&init->health, &init->channel, &init->world.config, init->epoll, TOKEN_HEALTH);
 	init->world.mounts = (struct mounts){ .root = -1, .upper = -1 };
 	init->deadline_ms = UINT64_MAX;
+}
+
+/* Without them there is no channel to complain on. */
+static void open_channel(struct init *init)
+{
+	struct failure why = { "" };
+
+	if (modules_load_late(&init->world.modules, &why) < 0)
+		channel_say(&init->channel, "%s", why.text);
 }
 
 static void start(struct init *init)
@@ -436,12 +380,12 @@ static void start(struct init *init)
 
 	channel_set_key(&init->channel, init->world.config.channel_key);
 	if (built == 0) {
-		watch(init, SOURCE_SYSLOG, syslog_open());
-		watch(init, SOURCE_KERNEL, kmsg_open());
+		sources_watch(&init->sources, SOURCE_SYSLOG, syslog_open());
+		sources_watch(&init->sources, SOURCE_KERNEL, kmsg_open());
 		if (service_start(init->world.mounts.root, &init->world.config, &init->service,
 				  &why) == 0) {
-			watch(init, SOURCE_STDOUT, init->service.output);
-			watch(init, SOURCE_STDERR, init->service.errors);
+			sources_watch(&init->sources, SOURCE_STDOUT, init->service.output);
+			sources_watch(&init->sources, SOURCE_STDERR, init->service.errors);
 			channel_set_running(&init->channel, true, init->service.boot_us);
 			init->execs.root = init->world.mounts.root;
 			health_begin(&init->health, init->world.mounts.root, now_ms());
@@ -479,6 +423,7 @@ int main(void)
 	prepare(&init);
 	channel_set_begun(&init.channel, begun_us);
 	start(&init);
+	open_channel(&init);
 	run(&init);
 	power_off(&init);
 	return 1;

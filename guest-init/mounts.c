@@ -66,24 +66,6 @@ int mounts_early(struct failure *why)
 	return mount_each(kernel_mounts, KERNEL_MOUNTS, why);
 }
 
-int mounts_load_modules(const struct list *modules, struct failure *why)
-{
-	for (size_t i = 0; i < modules->count; i++) {
-		const char *path = modules->items[i];
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		int number;
-
-		if (fd < 0)
-			return failure_set(why, "open module %s: %s", path, strerror(errno));
-		number = syscall(SYS_finit_module, fd, "", 0) < 0 ? errno : 0;
-		close(fd);
-		/* EEXIST: loaded or built in. */
-		if (number && number != EEXIST)
-			return failure_set(why, "load module %s: %s", path, strerror(number));
-	}
-	return 0;
-}
-
 /* --- disks ---------------------------------------------------------------------------------- */
 
 static bool serial_is(const char *disk, const char *serial)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File systems of the guest, in the order of main.c: early ones for stoker-init itself, modules,
- * the image under its writable layer as new root, what a workload expects in it, and the clean end.
+ * File systems of the guest, in the order of world.c: early ones for stoker-init itself, the
+ * image under its writable layer as new root, what a workload expects in it, and the clean end.
  */
 #ifndef STOKER_GUEST_INIT_MOUNTS_H
 #define STOKER_GUEST_INIT_MOUNTS_H
@@ -18,8 +18,6 @@ struct mounts {
 
 /* /proc, /sys, /dev of the initramfs. */
 int mounts_early(struct failure *why);
-
-int mounts_load_modules(const struct list *modules, struct failure *why);
 
 /* Mounts the disks "base" and "upper" as one root, the volumes on it, and moves into it. They are
  * those with such a serial or, when config->disks has any names, those at their places there;

@@ -130,6 +130,8 @@ enum frame_type {
 	FRAME_EXEC_KILL,   /* empty: whoever asked for it is gone */
 	FRAME_HEALTH,	   /* struct frame_health, then entries: the check from now on */
 	FRAME_HEALTH_SEEN, /* empty: another result may be told */
+	FRAME_CLOCK,	   /* struct frame_clock: the answer, or asked_ns 0: ask now */
+	FRAME_STATS_ASK,   /* empty: FRAME_STATS is wanted; not again before it came */
 
 	/* Guest to host. */
 	FRAME_HELLO = 64,  /* struct frame_hello */
@@ -141,6 +143,8 @@ enum frame_type {
 	FRAME_EXEC_ROOM,     /* struct frame_credit: so much of its input was taken */
 	FRAME_EXEC_END,	     /* struct frame_exit: after all it said. It was detached: it runs */
 	FRAME_HEALTH_RESULT, /* struct frame_health_result */
+	FRAME_CLOCK_ASK,     /* struct frame_clock: what time is it? */
+	FRAME_STATS,	     /* struct frame_stats */
 };
 
 enum log_stream {
@@ -224,6 +228,24 @@ struct frame_health_result {
 	uint32_t failures;		 /* in a row, that count */
 	char message[FRAME_MESSAGE_MAX]; /* NUL-padded; what the last check found */
 } __attribute__((packed));
+
+struct frame_clock {
+	uint64_t asked_ns; /* CLOCK_MONOTONIC of the guest when it asked, in both directions */
+	uint64_t time_ns;  /* of the host: CLOCK_REALTIME */
+} __attribute__((packed));
+
+/* How the guest is doing, as it sees itself. */
+struct frame_stats {
+	uint64_t uptime_ms;
+	uint64_t memory_total, memory_available; /* bytes */
+	uint64_t load_1, load_5, load_15;	 /* hundredths; over so many minutes */
+	uint64_t tasks;				 /* threads, the kernel's own among them */
+	uint64_t disk_total, disk_used;		 /* bytes; of the root's writable layer */
+	/* Of the last ten seconds, in hundredths of a percent: in how many some task waited. */
+	uint64_t pressure_cpu, pressure_memory, pressure_io;
+} __attribute__((packed));
+
+#define STATS_UNKNOWN UINT64_MAX /* a pressure that the guest's kernel does not measure */
 
 struct frame_log_seen {
 	uint64_t place; /* the end of a log frame */

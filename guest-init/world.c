@@ -93,6 +93,18 @@ static _Noreturn void panic(const struct failure *why)
 	_exit(1);
 }
 
+/* After kernel.modules_disabled it would be too late for modules. */
+static int set_sysctls(struct world *world, struct failure *why)
+{
+	const struct list *sysctls = &world->config.sysctls;
+
+	for (size_t i = 0; i < sysctls->count; i++)
+		if (strstr(sysctls->items[i], "modules_disabled") &&
+		    modules_load_late(&world->modules, why) < 0)
+			return -1;
+	return files_set_sysctls(sysctls, why);
+}
+
 int world_build(struct world *world, struct failure *why)
 {
 	struct config *config = &world->config;
@@ -101,9 +113,8 @@ int world_build(struct world *world, struct failure *why)
 		return -1;
 	world->ends_by_reset = command_line_has("reboot=k");
 	fill_standard_descriptors();
-	/* Modules first of all: without them there is no channel to complain on. */
 	if (load_file("/stoker/modules", CONFIG_FROM_BASE, config, why) < 0 ||
-	    mounts_load_modules(&config->modules, why) < 0)
+	    modules_load(&config->modules, &world->modules, why) < 0)
 		return -1;
 	if (timer_check(why) < 0)
 		panic(why);
@@ -112,8 +123,7 @@ int world_build(struct world *world, struct failure *why)
 	if (mounts_root(&world->mounts, config, why) < 0 || mounts_system(config, why) < 0 ||
 	    network_up(config, why) < 0 || names_write(world->mounts.root, config, why) < 0 ||
 	    files_make_volumes(config, why) < 0 ||
-	    files_write(world->mounts.root, config, why) < 0 ||
-	    files_set_sysctls(&config->sysctls, why) < 0 ||
+	    files_write(world->mounts.root, config, why) < 0 || set_sysctls(world, why) < 0 ||
 	    service_make_working_dir(config, why) < 0)
 		return -1;
 	return config->read_only ? mounts_seal(why) : 0;

@@ -7,10 +7,12 @@
 
 #include "guest-init/config.h"
 #include "guest-init/failure.h"
+#include "guest-init/modules.h"
 #include "guest-init/mounts.h"
 
 struct world {
-	struct config config; /* the manifest's, with the image's beneath */
+	struct config config;	/* the manifest's, with the image's beneath */
+	struct modules modules; /* the late ones are still to be loaded */
 	struct mounts mounts;
 	bool ends_by_reset; /* the VMM ends with a reset, not with a power-off */
 };
