@@ -263,7 +263,7 @@ $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(LIB)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 # The guest's end: stoker-init's own code, but for what starts programs.
-FUZZ_INIT_OBJ := $(patsubst %,$(BUILD)/tests/fakes/init-%.o,channel config exec failure health probe \
+FUZZ_INIT_OBJ := $(patsubst %,$(BUILD)/tests/fakes/init-%.o,channel clock config exec failure health probe \
 	ring sysfs)
 $(BUILD)/fuzz_session: $(FUZZ_INIT_OBJ)
 

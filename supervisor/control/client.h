@@ -40,8 +40,9 @@ struct job {
 	size_t next_index;   /* status, reload: into the roster's list ... */
 	char *last_name;     /* ... which may have changed since: who came last. Owned */
 	json_t *touched;     /* reload: object with a member per instance that changed. Owned */
-	uint64_t until_ms;   /* reload: when to stop waiting */
-	bool is_waiting;     /* reload: not settled yet */
+	uint64_t until_ms;   /* reload, stats: when to stop waiting */
+	bool is_waiting;     /* reload: not settled yet; stats: not all have answered */
+	uint64_t asked_ms;   /* stats */
 	bool has_settled;
 	struct tail *tail;	 /* logs; owned */
 	bool is_now;		 /* logs: what was there has been sent */
@@ -76,6 +77,19 @@ struct command {
 };
 
 extern const struct command control_commands[COMMAND_COUNT];
+
+/* Sends some of the instances that are asked for and that the client may see, {key: describe()}
+ * each. PROGRESS_DONE: none is left; the caller ends the answer. */
+enum progress client_send_instances(struct client *client, const char *key,
+				    json_t *(*describe)(const struct job *job,
+							const struct instance_status *status));
+
+/* -1: there is no instance of the name that was asked for. */
+int client_find_named(const struct client *client, struct error *err);
+
+/* stats.c */
+int stats_start(struct client *client, struct error *err);
+enum progress stats_more(struct client *client);
 
 /* guards.c */
 int guard_start(struct client *client, struct error *err);

@@ -2,7 +2,7 @@
 /*
  * What the commands of the control socket answer; control/protocol.h says in which words. Called by
  * server.c, asks the roster and the daemon. `logs` lives in logs.c, `guard` in guards.c,
- * `image-...` in images.c.
+ * `stats` in stats.c, `image-...` in images.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,9 +39,9 @@ static size_t resume_index(const struct job *job, const struct fleet_status *sta
 	return job->next_index;
 }
 
-/* Sends some of the instances that are asked for, {key: {...}} each. PROGRESS_DONE: none is left;
- * the caller ends the answer. */
-static enum progress send_instances(struct client *client, const char *key)
+enum progress client_send_instances(struct client *client, const char *key,
+				    json_t *(*describe)(const struct job *job,
+							const struct instance_status *status))
 {
 	enum { AT_ONCE = 64 };
 	struct job *job = &client->job;
@@ -62,12 +62,35 @@ static enum progress send_instances(struct client *client, const char *key)
 			continue;
 		if (!access_sees(client, instance->spec->tenant))
 			continue;
-		client_send(client, key, instance_status_to_json(instance));
+		client_send(client, key, describe(job, instance));
 		sent++;
 	}
 	i = status.count - i;
 	fleet_status_reset(&status);
 	return i > 0 ? PROGRESS_AGAIN : PROGRESS_DONE;
+}
+
+int client_find_named(const struct client *client, struct error *err)
+{
+	const char *name = client->job.request.name;
+	struct fleet_status status = { 0 };
+	bool found = true;
+
+	if (*name) {
+		roster_observe(client->control->roster, &status);
+		found = fleet_status_find(&status, name) != NULL;
+		fleet_status_reset(&status);
+	}
+	if (!found)
+		return error_set(err, "there is no instance '%s' (`stokerctl status` lists them)",
+				 name);
+	return 0;
+}
+
+static json_t *describe_status(const struct job *job, const struct instance_status *status)
+{
+	(void)job;
+	return instance_status_to_json(status);
 }
 
 /* --- status ------------------------------------------------------------------------------------
@@ -76,25 +99,16 @@ static enum progress send_instances(struct client *client, const char *key)
 static int status_start(struct client *client, struct error *err)
 {
 	const struct control *control = client->control;
-	const char *name = client->job.request.name;
-	struct fleet_status status = { 0 };
-	bool found = true;
 
-	if (*name) {
-		roster_observe(control->roster, &status);
-		found = fleet_status_find(&status, name) != NULL;
-		fleet_status_reset(&status);
-	}
-	if (!found)
-		return error_set(err, "there is no instance '%s' (`stokerctl status` lists them)",
-				 name);
+	if (client_find_named(client, err) < 0)
+		return -1;
 	client_send(client, "daemon", control->handlers->describe(control->data));
 	return 0;
 }
 
 static enum progress status_more(struct client *client)
 {
-	if (send_instances(client, "instance") != PROGRESS_DONE)
+	if (client_send_instances(client, "instance", describe_status) != PROGRESS_DONE)
 		return PROGRESS_AGAIN;
 	client_done(client, NULL);
 	return PROGRESS_DONE;
@@ -144,7 +158,7 @@ static enum progress reload_more(struct client *client)
 			return PROGRESS_WAIT;
 		job->is_waiting = false;
 	}
-	if (send_instances(client, "result") != PROGRESS_DONE)
+	if (client_send_instances(client, "result", describe_status) != PROGRESS_DONE)
 		return PROGRESS_AGAIN;
 	client_done(client, json_pack("{s:b}", "settled", job->has_settled));
 	return PROGRESS_DONE;
@@ -217,6 +231,7 @@ const struct command control_commands[COMMAND_COUNT] = {
 	[COMMAND_LOGS] = { logs_start, logs_more },
 	[COMMAND_GUARD] = { guard_start, NULL },
 	[COMMAND_EXEC] = { exec_command_start, exec_command_more, exec_command_input },
+	[COMMAND_STATS] = { stats_start, stats_more },
 	[COMMAND_RESTART] = { restart_start, NULL },
 	[COMMAND_PAUSE] = { pause_start, NULL },
 	[COMMAND_RESUME] = { resume_start, NULL },

@@ -32,6 +32,7 @@ static const struct {
 	[COMMAND_LOGS] = { "logs", HAS_NAME | NEEDS_NAME | HAS_FOLLOW | HAS_LINES | HAS_SINCE },
 	[COMMAND_GUARD] = { "guard", HAS_NAME | NEEDS_NAME },
 	[COMMAND_EXEC] = { "exec", HAS_NAME | NEEDS_NAME | NEEDS_SESSION },
+	[COMMAND_STATS] = { "stats", HAS_NAME },
 	[COMMAND_RESTART] = { "restart", HAS_NAME | NEEDS_NAME },
 	[COMMAND_PAUSE] = { "pause", HAS_NAME | NEEDS_NAME },
 	[COMMAND_RESUME] = { "resume", HAS_NAME | NEEDS_NAME },

@@ -15,12 +15,10 @@
  *                              "follow" {"now":true} before what was not there yet
  *   guard name                 {"guard":{...}}
  *   exec name session          {"session":true}, then the connection speaks frames: see below
- *   restart name
- *   pause name
- *   resume name
- *   events [follow]            {"event":{...}}, {"dropped":N} where the reader was too slow; of an
- *                              instance, or with "guard" of what the guard of its tap told
- *   version                    {"version":"..."}
+ *   stats [name]               {"guest":{...}} each, as they answer:
+ * {"name","phase","stats":{...}}, without "stats" where none came restart name pause name resume
+ * name events [follow]            {"event":{...}}, {"dropped":N} where the reader was too slow; of
+ * an instance, or with "guard" of what the guard of its tap told version {"version":"..."}
  *   image-list                 {"image":{...}} each
  *   image-inspect image        {"image":{...}}
  *   image-pull image           {"progress":{...}} as it goes on, {"image":{...}}
@@ -56,6 +54,7 @@ enum protocol_command {
 	COMMAND_LOGS,
 	COMMAND_GUARD,
 	COMMAND_EXEC,
+	COMMAND_STATS,
 	COMMAND_RESTART,
 	COMMAND_PAUSE,
 	COMMAND_RESUME,

@@ -43,7 +43,8 @@ typedef int ctl_command_fn(const struct ctl *ctl);
 
 ctl_command_fn ctl_check, ctl_doctor, ctl_events, ctl_exec, ctl_guard, ctl_image_inspect,
 	ctl_image_list, ctl_image_prune, ctl_image_pull, ctl_logs, ctl_pause, ctl_plan, ctl_reload,
-	ctl_restart, ctl_resume, ctl_status, ctl_version, ctl_volume_list, ctl_volume_prune;
+	ctl_restart, ctl_resume, ctl_stats, ctl_status, ctl_version, ctl_volume_list,
+	ctl_volume_prune;
 
 /* Prints "stokerctl: MESSAGE" on stderr; returns EXIT_REFUSED. */
 int ctl_fail(const struct error *err);

@@ -377,6 +377,21 @@ void channel_check(struct channel *channel, const struct spec *spec)
 	channel_send_session(channel, FRAME_HEALTH, 0, payload.data, payload.length);
 }
 
+void channel_tell_time_lost(struct channel *channel)
+{
+	const struct frame_clock clock = { 0 };
+
+	channel_send_session(channel, FRAME_CLOCK, 0, &clock, sizeof(clock));
+}
+
+void channel_ask_stats(struct channel *channel)
+{
+	if (channel->awaits_stats || !channel->greeted)
+		return;
+	channel->awaits_stats = true;
+	queue(channel, FRAME_STATS_ASK, NULL, 0);
+}
+
 void channel_hosts(struct channel *channel, const char *lines)
 {
 	size_t length = strlen(lines);

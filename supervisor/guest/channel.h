@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "loop/loop.h"
 #include "model/spec.h"
+#include "model/stats.h"
 
 enum channel_stream {
 	CHANNEL_STDOUT,
@@ -60,7 +61,7 @@ struct channel_exit {
 		CHANNEL_DAEMONISED
 	} kind;
 	int code;	   /* exit code or signal number */
-	char message[200]; /* CHANNEL_INIT_ERROR: what could not be done. Printable. */
+	char message[200]; /* as struct frame_exit has it; printable */
 };
 
 /* None fires from inside a call to the channel, except that all may free it. */
@@ -74,6 +75,8 @@ struct channel_callbacks {
 	void (*lost)(void *data, const struct error *why);
 	/* At most one a second, of the check that was defined last. */
 	void (*health)(void *data, const struct channel_health *health);
+	/* The answer to channel_ask_stats. */
+	void (*stats)(void *data, const struct guest_stats *stats);
 };
 
 struct channel;
@@ -111,6 +114,12 @@ void channel_check(struct channel *channel, const struct spec *spec);
 
 /* Replaces the lines that stoker maintains in the guest's /etc/hosts. */
 void channel_hosts(struct channel *channel, const char *lines);
+
+/* Time was lost in the guest, which asks for it then; after its hello only. */
+void channel_tell_time_lost(struct channel *channel);
+
+/* Unless an answer is awaited; after its hello only. */
+void channel_ask_stats(struct channel *channel);
 
 /* From now on, a guest that says nothing for this long, though it is asked to, is lost. 0: no
  * longer. A VMM may live on when its guest has halted, and nothing else tells. */

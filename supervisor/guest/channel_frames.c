@@ -5,9 +5,11 @@
 #include <endian.h>
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "guest/exec.h"
 #include "guest/health.h"
+#include "guest/stats.h"
 
 enum {
 	SEEN_AFTER_MS = 50,		   /* when little was logged */
@@ -247,6 +249,46 @@ static int on_health(struct channel *channel, const uint8_t *payload, size_t len
 	return 0;
 }
 
+/* A guest that reads nothing, or asks without end, gets no answer. */
+static int on_clock_ask(struct channel *channel, const uint8_t *payload, size_t length)
+{
+	struct frame_clock clock;
+	struct timespec now;
+	struct error err;
+
+	if (length != sizeof(clock)) {
+		error_set(&err, "guest asked for the time in %zu bytes", length);
+		return channel_lose(channel, &err);
+	}
+	if (channel->out.length > FRAME_PAYLOAD_MAX)
+		return 0;
+	memcpy(&clock, payload, sizeof(clock));
+	clock_gettime(CLOCK_REALTIME, &now);
+	clock.time_ns =
+		htole64((uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec);
+	channel_append(&channel->out, FRAME_CLOCK, &clock, sizeof(clock));
+	channel_update_events(channel);
+	return 0;
+}
+
+static int on_stats(struct channel *channel, const uint8_t *payload, size_t length)
+{
+	struct guest_stats stats;
+	struct error err;
+	int result;
+
+	if (channel->awaits_stats)
+		result = stats_decode(payload, length, &stats, &err);
+	else
+		result = error_set(&err, "guest tells how it is doing without being asked");
+	if (result < 0)
+		return channel_lose(channel, &err);
+	channel->awaits_stats = false;
+	stats.heard_ms = loop_now_ms();
+	channel->callbacks.stats(channel->data, &stats);
+	return 0;
+}
+
 int channel_on_frame(struct channel *channel, const struct frame_header *header,
 		     const uint8_t *payload)
 {
@@ -267,6 +309,10 @@ int channel_on_frame(struct channel *channel, const struct frame_header *header,
 		return on_session(channel, header, payload);
 	case FRAME_HEALTH_RESULT:
 		return on_health(channel, payload, length);
+	case FRAME_CLOCK_ASK:
+		return on_clock_ask(channel, payload, length);
+	case FRAME_STATS:
+		return on_stats(channel, payload, length);
 	case FRAME_PONG:
 		if (length == 0)
 			return 0;

@@ -32,6 +32,7 @@ struct channel {
 	bool has_spoken;     /* since the keeper looked last */
 	unsigned unanswered; /* pings */
 	uint64_t silence_ms;
+	bool awaits_stats;
 
 	struct exec *execs;	/* list; exec.c */
 	uint32_t health_serial; /* of the definition that was sent last; 0: none */

@@ -242,6 +242,8 @@ enum event act_resume(struct instance *instance)
 		instance_arm(instance, CHANNEL_RETURN_MS);
 	else if (!instance->has_hello)
 		instance_arm(instance, HELLO_RETURN_MS);
+	if (instance->channel)
+		channel_tell_time_lost(instance->channel);
 	instance_refresh_hosts(instance);
 	return EVENT_NONE;
 }

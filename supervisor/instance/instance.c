@@ -95,21 +95,10 @@ static void on_log(void *data, enum channel_stream stream, const void *bytes, si
 		logfile_write(instance->log, words[stream], bytes, length);
 }
 
-/* HEALTH_NONE as well while the guest has not told it: a daemon that comes back must not make
- * believe that it starts. */
-static enum health find_health(const struct instance *instance)
-{
-	if (instance->phase != PHASE_RUNNING || !instance->spec->healthcheck.count ||
-	    !instance->has_health)
-		return HEALTH_NONE;
-	return health_judge(instance->health.has_succeeded, instance->health.failures,
-			    instance->spec->health_retries);
-}
-
 /* That one is starting is no news: it has just begun to run. */
 static void tell_health(struct instance *instance, enum health before)
 {
-	enum health now = find_health(instance);
+	enum health now = instance_health(instance);
 
 	if (now != before && (now == HEALTH_HEALTHY || now == HEALTH_UNHEALTHY))
 		instance->context->changed(instance->context->data, instance);
@@ -118,11 +107,18 @@ static void tell_health(struct instance *instance, enum health before)
 static void on_health(void *data, const struct channel_health *health)
 {
 	struct instance *instance = data;
-	enum health before = find_health(instance);
+	enum health before = instance_health(instance);
 
 	instance->health = *health;
 	instance->has_health = true;
 	tell_health(instance, before);
+}
+
+static void on_stats(void *data, const struct guest_stats *stats)
+{
+	struct instance *instance = data;
+
+	instance->stats = *stats;
 }
 
 static void on_report(void *data, const struct channel_exit *report)
@@ -161,6 +157,7 @@ const struct channel_callbacks instance_channel_callbacks = {
 	.exited = on_report,
 	.lost = on_lost,
 	.health = on_health,
+	.stats = on_stats,
 };
 
 /* --- the VMM --------------------------------------------------------------------------------- */
@@ -383,7 +380,7 @@ static void update_check(struct instance *instance, bool is_same, enum health be
 static void take_live(struct instance *instance, struct spec *live)
 {
 	struct vmm_limits before = instance_limits(instance->spec), now = instance_limits(live);
-	enum health health = find_health(instance);
+	enum health health = instance_health(instance);
 	bool has_check = has_same_check(instance->spec, live);
 
 	spec_free(instance->spec);
@@ -505,43 +502,10 @@ void instance_refresh_hosts(struct instance *instance)
 
 /* --- looking --------------------------------------------------------------------------------- */
 
-void instance_observe(const struct instance *instance, struct instance_status *ret)
+void instance_ask_stats(struct instance *instance)
 {
-	uint64_t now = loop_now_ms();
-	struct instance_status status = {
-		.spec = instance_spec(instance),
-		.phase = instance->phase,
-		.reason = instance->reason,
-		.exit_code = instance->exit_code,
-		.exit_signal = instance->exit_signal,
-		.health = find_health(instance),
-		.health_message = instance->health.message,
-		.slot = instance->slot,
-		.restarts = instance->restarts,
-		.boot_ms = instance->boot_ms,
-		.boot = instance->boot,
-		.vmm = "",
-		.vmm_why = "",
-	};
-
-	snprintf(status.message, sizeof(status.message), "%s", instance->message);
-	spec_mac(status.spec->name, status.mac);
-	if (instance->vmm) {
-		status.pid = instance->driver->pid(instance->vmm);
-		status.vmm = instance->driver->describe(instance->vmm);
-		status.vmm_why = instance->vmm_why;
-	}
-	if (instance->has_tap)
-		instance_tap_name(instance->slot, status.tap);
-	if (instance->running_ms)
-		status.running_ms = now - instance->running_ms;
-	if (instance->phase == PHASE_BACKOFF && instance->wake_ms > now)
-		status.next_start_ms = instance->wake_ms - now;
-	if (instance->image_request)
-		image_request_progress(instance->image_request, &status.progress);
-	if (instance->log)
-		status.log_dropped_bytes = logfile_dropped_bytes(instance->log);
-	*ret = status;
+	if (instance->phase == PHASE_RUNNING && instance->channel)
+		channel_ask_stats(instance->channel);
 }
 
 const struct spec *instance_spec(const struct instance *instance)

@@ -80,6 +80,9 @@ void instance_restart(struct instance *instance);
 int instance_pause(struct instance *instance, struct error *err);
 int instance_resume(struct instance *instance, struct error *err);
 
+/* So that its status tells soon how the guest is doing; nothing, where nobody can answer. */
+void instance_ask_stats(struct instance *instance);
+
 /* Nothing guards its tap: a VM that runs is killed, and goes on as its restart policy says. */
 void instance_unguarded(struct instance *instance, const char *why);
 

@@ -45,6 +45,7 @@ struct instance {
 	enum instance_wait wait; /* in PHASE_PREPARING: for others */
 	bool has_health;	 /* the guest has told it, of the check as it is now */
 	struct channel_health health;
+	struct guest_stats stats; /* heard last */
 
 	bool has_gone; /* the VMM ended; its channel may still hold last words */
 	struct vmm_exit gone;
@@ -119,6 +120,10 @@ void instance_keep_console(struct instance *instance);
 
 /* Frees what a run holds: channel, VMM handle, tap, run directory. The VMM must be gone. */
 void instance_clear_run(struct instance *instance);
+
+/* observe.c. HEALTH_NONE as well while the guest has not told it: a daemon that comes back must not
+ * make believe that it starts. */
+enum health instance_health(const struct instance *instance);
 
 /* --- attach.c: files and secrets --- */
 

@@ -466,6 +466,7 @@ void instance_clear_run(struct instance *instance)
 	instance->has_report = instance->has_gone = instance->was_adopted = false;
 	instance->has_hello = instance->has_warned = instance->has_health = false;
 	instance->health = (struct channel_health){ 0 };
+	instance->stats = (struct guest_stats){ 0 };
 	instance->wait = WAIT_NOT;
 	instance->doom = REASON_NONE;
 	instance->running_ms = instance->started_ms = instance->boot_ms = 0;

@@ -53,6 +53,8 @@ int roster_restart(struct roster *roster, const char *name, struct error *err);
 /* Stops a VM's processors, and lets them go on. Unknown names and phases without a running guest
  * are errors. */
 int roster_pause(struct roster *roster, const char *name, struct error *err);
+/* So that its status tells soon how the guest is doing; nothing, where nobody can answer. */
+void roster_ask_stats(struct roster *roster, const char *name);
 int roster_resume(struct roster *roster, const char *name, struct error *err);
 
 /* A session in the guest of an instance; see guest/exec.h. */

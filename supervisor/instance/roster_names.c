@@ -49,6 +49,14 @@ int roster_resume(struct roster *roster, const char *name, struct error *err)
 	return instance ? instance_resume(instance, err) : -1;
 }
 
+void roster_ask_stats(struct roster *roster, const char *name)
+{
+	struct instance *instance = roster_find(roster, name);
+
+	if (instance)
+		instance_ask_stats(instance);
+}
+
 int roster_log_path(const struct roster *roster, const char *name, char **ret, struct error *err)
 {
 	if (!find_or_say(roster, name, err))

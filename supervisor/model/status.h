@@ -15,6 +15,7 @@
 #include "model/health.h"
 #include "model/progress.h"
 #include "model/spec.h"
+#include "model/stats.h"
 
 /* In the order of a life; phase_name() gives the word. */
 enum phase {
@@ -81,8 +82,9 @@ struct instance_status {
 	struct boot_times boot;		/* from within */
 	struct image_progress progress; /* in PHASE_FETCHING */
 	uint64_t log_dropped_bytes;
-	const char *vmm;     /* driver and accelerator, "qemu (tcg)"; borrowed */
-	const char *vmm_why; /* why that driver; borrowed; "" when unknown */
+	struct guest_stats stats; /* what was heard last */
+	const char *vmm;	  /* driver and accelerator, "qemu (tcg)"; borrowed */
+	const char *vmm_why;	  /* why that driver; borrowed; "" when unknown */
 };
 
 struct fleet_status {

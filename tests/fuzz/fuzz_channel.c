@@ -46,7 +46,7 @@ struct scene {
 	size_t left, cut;
 	unsigned rounds;
 	struct session sessions[SESSIONS];
-	bool is_awaited;
+	bool is_awaited, awaits_stats;
 };
 
 static char *check[] = { "http", ":80/", NULL };
@@ -62,6 +62,12 @@ static void require(int fact)
 		abort();
 }
 
+static void ask_stats(struct scene *scene)
+{
+	channel_ask_stats(scene->channel);
+	scene->awaits_stats = true;
+}
+
 static void act(struct scene *scene, unsigned now)
 {
 	require(scene->channel && !scene->losses);
@@ -70,6 +76,8 @@ static void act(struct scene *scene, unsigned now)
 	if (now == ASK_AT_LOG) {
 		channel_stop(scene->channel, 15, 1000);
 		channel_hosts(scene->channel, "10.20.0.10 web\n");
+		channel_tell_time_lost(scene->channel);
+		ask_stats(scene);
 	} else {
 		scene->channel = channel_free(scene->channel);
 	}
@@ -82,6 +90,8 @@ static void on_hello(void *data, const struct channel_hello *hello)
 	require(hello->protocol == CHANNEL_VERSION && !scene->hellos++);
 	if (scene->act != FREE_AT_EXIT) /* then nobody asks for its health */
 		channel_check(scene->channel, &checked);
+	if (scene->act != ASK_AT_LOG) /* then they are asked for later */
+		ask_stats(scene);
 	act(scene, FREE_AT_HELLO);
 }
 
@@ -118,6 +128,16 @@ static void on_health(void *data, const struct channel_health *health)
 	for (const char *at = health->message; *at; at++)
 		require(*at >= 0x20 && *at < 0x7f);
 	act(scene, FREE_AT_HEALTH);
+}
+
+static void on_stats(void *data, const struct guest_stats *stats)
+{
+	struct scene *scene = data;
+
+	require(scene->awaits_stats && stats->heard_ms && stats->memory_total <= STATS_MAX &&
+		stats->disk_used <= STATS_MAX && stats->load[2] <= STATS_MAX);
+	require(stats->pressure_io <= STATS_MAX || stats->pressure_io == STATS_MISSING);
+	scene->awaits_stats = false;
 }
 
 static void on_lost(void *data, const struct error *why)
@@ -258,8 +278,8 @@ static void on_greeted(struct watch *watch, unsigned events, void *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-	static const struct channel_callbacks callbacks = { on_hello, on_log, on_exited, on_lost,
-							    on_health };
+	static const struct channel_callbacks callbacks = { on_hello, on_log,	 on_exited,
+							    on_lost,  on_health, on_stats };
 	static const size_t cuts[] = { 1, 7, 8, 48, 209, 4096, 65536, SIZE_MAX };
 	struct scene scene = { 0 };
 	int ends[2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's end of the channel, its sessions and health check, against any host: clang
+ * The guest's end of the channel, its sessions, health check and clock, against any host: clang
  * -fsanitize=fuzzer,address,undefined. The host is the other end of a socket pair; the first byte
  * says how its bytes are cut. The programs of the sessions are of this file: their names say what
  * they do. What the guest says is read as the host reads it, and held against what it was given.
@@ -13,9 +13,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guest-init/channel.h"
+#include "guest-init/clock.h"
 #include "guest-init/exec.h"
 #include "guest-init/exec_process.h"
 #include "guest-init/health.h"
@@ -57,6 +60,8 @@ static struct scene {
 	struct health health;
 	bool checks, is_told; /* a check runs; the host has not seen the last result */
 	unsigned kills;
+	struct clock clock;
+	unsigned stats_due;
 	uint64_t now_ms;
 	int epoll, host_fd;
 	uint8_t heard[HEARD_MAX];
@@ -244,6 +249,43 @@ static bool on_health(void *data, unsigned type, const void *payload, size_t len
 	return true;
 }
 
+/* --- the clock and stats: nothing of this machine is touched ---------------------------------- */
+
+int clock_settime(clockid_t id, const struct timespec *to)
+{
+	require(id == CLOCK_REALTIME && to->tv_nsec >= 0 && to->tv_nsec < 1000000000);
+	require(to->tv_sec > 1500000000 && to->tv_sec < INT64_C(8000000000));
+	return 0;
+}
+
+int adjtime(const struct timeval *delta, struct timeval *old)
+{
+	require(!old && !delta->tv_sec && labs(delta->tv_usec) < 500000);
+	return 0;
+}
+
+static bool on_clock(void *data, const void *payload, size_t length)
+{
+	(void)data;
+	return clock_on_frame(&scene.clock, payload, length, scene.now_ms);
+}
+
+static void on_stats_asked(void *data)
+{
+	(void)data;
+	scene.stats_due = 1;
+}
+
+static void tell_stats(void)
+{
+	const struct frame_stats stats = { 0 };
+
+	if (!scene.stats_due || channel_session_room(&scene.channel) < sizeof(stats))
+		return;
+	scene.stats_due = 0;
+	channel_session_send(&scene.channel, FRAME_STATS, 0, &stats, sizeof(stats));
+}
+
 /* --- the books: what the host may expect ------------------------------------------------------ */
 
 static unsigned sessions_open(void)
@@ -286,6 +328,8 @@ static void on_gone(void *data)
 	(void)data;
 	exec_on_gone(&scene.execs);
 	health_on_gone(&scene.health);
+	clock_on_gone(&scene.clock);
+	scene.stats_due = 0;
 	scene.is_told = false;
 	memset(scene.accounts, 0, sizeof(scene.accounts));
 	for (size_t i = 0; i < EXEC_SESSIONS_MAX; i++)
@@ -362,6 +406,10 @@ static void check_frame(const struct frame_header *header, const uint8_t *payloa
 		check_session_frame(header, payload);
 	else if (type == FRAME_HEALTH_RESULT)
 		check_result(payload, length);
+	else if (type == FRAME_CLOCK_ASK)
+		require(length == sizeof(struct frame_clock));
+	else if (type == FRAME_STATS)
+		require(length == sizeof(struct frame_stats));
 	else if (type == FRAME_LOG)
 		require(length > 0 && le16toh(header->stream) < STREAM_COUNT);
 	else if (type == FRAME_HELLO)
@@ -422,6 +470,9 @@ static void turn(void)
 	run_check();
 	exec_tend(&scene.execs);
 	health_tend(&scene.health, scene.now_ms);
+	clock_tend(&scene.clock, scene.now_ms);
+	require(clock_wake_ms(&scene.clock) > scene.now_ms);
+	tell_stats();
 	hear_all();
 }
 
@@ -432,6 +483,8 @@ static void set_scene(void)
 						    .exit_seen = on_exit_seen,
 						    .session = on_session,
 						    .health = on_health,
+						    .clock = on_clock,
+						    .stats = on_stats_asked,
 						    .gone = on_gone };
 	int ends[2];
 
@@ -455,6 +508,8 @@ static void set_scene(void)
 	scene.now_ms = 0;
 	health_init(&scene.health, &scene.channel, &scene.config, scene.epoll, TOKEN_HEALTH);
 	health_begin(&scene.health, 0, 0);
+	clock_init(&scene.clock, &scene.channel);
+	scene.stats_due = 0;
 }
 
 static void greet(void)

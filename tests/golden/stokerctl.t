@@ -260,6 +260,20 @@ check('logs --since -n', $done, ['logs', '-S', '@1795674600', '-n7', 'acme/web']
 check('logs of a VM that is not there', qq({"error":"there is no instance 'a/b'"}\n),
 	['logs', '-p', '3', 'a/b'], 1, '', "stokerctl: there is no instance 'a/b'\n",
 	'{"command":"logs","name":"a/b","follow":false,"lines":0}');
+my $guests = '{"guest":{"name":"acme/web","phase":"running","stats":{"uptime_ms":61000,'
+	. '"memory_total_bytes":134217728,"memory_available_bytes":100663296,"load_1":1.25,"load_5":0.5,'
+	. '"load_15":0.0,"tasks":41,"disk_total_bytes":1073741824,"disk_used_bytes":1048576,'
+	. qq("pressure_cpu_percent":12.5,"pressure_io_percent":0.0}}}\n)
+	. qq({"guest":{"name":"acme/db","phase":"paused"}}\n{"guest":{"name":"acme/mute\\u001b","phase":"running"}}\n);
+check('stats', $guests . $done, ['stats'], 0, <<'OUT', '', '{"command":"stats"}');
+NAME        UPTIME     MEMORY        DISK       LOAD  TASKS  CPU%   MEM%  IO%
+acme/web    1m01s      32MiB/128MiB  1MiB/1GiB  1.25  41     12.50  -     0.00
+acme/db     paused                                                        
+acme/mute?  no answer                                                     
+OUT
+check('stats of one, as JSON', qq({"guest":{"name":"a/b","phase":"paused"}}\n) . $done,
+	['stats', '--json', 'a/b'], 0, qq([\n  {\n    "name": "a/b",\n    "phase": "paused"\n  }\n]\n), '',
+	'{"command":"stats","name":"a/b"}');
 check('guard', '{"guard":{"name":"acme/web","attachment":"tcx","accepted_bytes":1536,'
 	. '"delivered_bytes":20,"shielded":5,"shield":true,"policy":{"mac":"06:00:00:00:00:01","addresses":["10.0.0.2","fd00::2"],'
 	. '"tenant":7,"mtu":1500,"rate_bits":100000000,"rate_packets":500,'
@@ -460,7 +474,7 @@ check_usage(['-s', '/' . 'x' x 200, 'status'], 1, 'stokerctl: /' . 'x' x 200
 	. ": too long for the name of a socket\n");
 
 my $try = "Try 'stokerctl help'.\n";
-check_usage(['stats'], 2, "stokerctl: unknown command 'stats' (did you mean 'status'?)\n$try");
+check_usage(['stat'], 2, "stokerctl: unknown command 'stat' (did you mean 'stats'?)\n$try");
 check_usage(['frobnicate'], 2, "stokerctl: unknown command 'frobnicate'\n$try");
 check_usage(['status', '--jsn'], 2,
 	"stokerctl: unknown option '--jsn' (did you mean '--json'?)\n$try");

@@ -81,6 +81,7 @@ static const struct {
 	bool has_name;
 } rules[COMMAND_COUNT] = {
 	[COMMAND_STATUS] = { "root reader operator", true },
+	[COMMAND_STATS] = { "root reader operator", true },
 	[COMMAND_PLAN] = { "root reader" },
 	[COMMAND_RELOAD] = { "root" },
 	[COMMAND_LOGS] = { "root reader operator", true },

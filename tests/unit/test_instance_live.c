@@ -676,13 +676,13 @@ static void a_record_of_another_protocol_is_refused(void **state)
 
 	record_rewrite(f->instance);
 	assert_int_equal(fs_read(path, 1 << 20, &text, NULL), 0);
-	at = strstr(text.data, "\"channel\":6");
+	at = strstr(text.data, "\"channel\":7");
 	assert_non_null(at);
 	at[strlen("\"channel\":")] = '2';
 	assert_int_equal(fs_write_atomic(path, text.data, text.length, 0600, NULL), 0);
 	assert_int_equal(record_read(run_dir, &record, &err), -1);
 	assert_non_null(strstr(err.text,
-			       "its guest speaks channel protocol 2, not 6: it was started "
+			       "its guest speaks channel protocol 2, not 7: it was started "
 			       "by another version of stokerd"));
 }
 

@@ -142,6 +142,11 @@ int instance_resume(struct instance *instance, struct error *err)
 	return instance_pause(instance, err);
 }
 
+void instance_ask_stats(struct instance *instance)
+{
+	(void)instance;
+}
+
 void instance_wake(struct instance *instance)
 {
 	instance->wakes++;

@@ -342,6 +342,29 @@ static void test_guard(void **state)
 			    "{\"error\":\"there is no instance 'x/y'\"}\n");
 }
 
+#define STATS                                                                               \
+	"\"stats\":{\"uptime_ms\":0,\"memory_total_bytes\":0,\"memory_available_bytes\":0," \
+	"\"load_1\":0.0,\"load_5\":0.0,\"load_15\":0.0,\"tasks\":7,\"disk_total_bytes\":0," \
+	"\"disk_used_bytes\":0,\"pressure_cpu_percent\":0.0,\"pressure_memory_percent\":0.0}"
+
+static void test_stats(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_string_equal(ask(f, "{\"command\":\"stats\",\"name\":\"acme/db\"}\n"),
+			    "{\"guest\":{\"name\":\"acme/db\",\"phase\":\"running\"," STATS
+			    "}}\n" DONE);
+	assert_string_equal(ask(f, "{\"command\":\"stats\",\"name\":\"x/y\"}\n"),
+			    "{\"error\":\"there is no instance 'x/y' "
+			    "(`stokerctl status` lists them)\"}\n");
+	/* What does not run is not waited for, what does not answer for a while. */
+	f->roster.instances[0].phase = PHASE_PAUSED;
+	f->roster.mute = "acme/web";
+	assert_string_equal(ask(f, "{\"command\":\"stats\"}\n"),
+			    "{\"guest\":{\"name\":\"acme/db\",\"phase\":\"paused\"}}\n"
+			    "{\"guest\":{\"name\":\"acme/web\",\"phase\":\"running\"}}\n" DONE);
+}
+
 /* A store without images, and one in which an image waits to be looked at. */
 static void test_images(void **state)
 {
@@ -691,6 +714,7 @@ int main(void)
 		TEST(test_reload_gives_up_waiting),
 		TEST(test_reload_of_invalid_manifests),
 		TEST(test_guard),
+		TEST(test_stats),
 		TEST(test_images),
 		TEST(test_volumes),
 		TEST(test_pull_of_a_client_that_leaves),
