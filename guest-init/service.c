@@ -153,13 +153,21 @@ static int run(const struct launch *launch, struct failure *why)
 	return refuse(name, number, why);
 }
 
-static int enter(const struct launch *launch, struct failure *why)
+/* Moving costs a grace period of RCU, being born there nothing. */
+static int enter_cgroup(const struct launch *launch, bool is_born_there, struct failure *why)
 {
 	char procs[64];
 
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", launch->cgroup);
-	if (write_value(procs, "0") < 0)
+	if (!is_born_there && write_value(procs, "0") < 0)
 		return failure_set(why, "enter cgroup %s: %s", launch->cgroup, strerror(errno));
+	return 0;
+}
+
+static int enter(const struct launch *launch, bool is_born_there, struct failure *why)
+{
+	if (enter_cgroup(launch, is_born_there, why) < 0)
+		return -1;
 	setsid();
 	if (launch->has_terminal && ioctl(launch->input, TIOCSCTTY, 0) < 0)
 		return failure_set(why, "take the terminal: %s", strerror(errno));
@@ -182,16 +190,16 @@ static int enter(const struct launch *launch, struct failure *why)
 	return 0;
 }
 
-static int set_up_child(const struct launch *launch, struct failure *why)
+static int set_up_child(const struct launch *launch, bool is_born_there, struct failure *why)
 {
-	return enter(launch, why) < 0 ? -1 : run(launch, why);
+	return enter(launch, is_born_there, why) < 0 ? -1 : run(launch, why);
 }
 
 /* It is a copy of PID 1 that becomes the workload's user: who may not look into it. */
-static int act_as(const struct launch *launch, int (*act)(void *data), void *data,
-		  struct failure *why)
+static int act_as(const struct launch *launch, bool is_born_there, int (*act)(void *data),
+		  void *data, struct failure *why)
 {
-	if (enter(launch, why) < 0)
+	if (enter(launch, is_born_there, why) < 0)
 		return -1;
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || syscall(SYS_close_range, 3, ~0U, 0) < 0)
 		return failure_set(why, "close descriptors: %s", strerror(errno));
@@ -219,9 +227,10 @@ static int make_cgroup(struct failure *why)
 {
 	static const char *const controllers[] = { "+memory", "+pids", "+cpu", "+io" };
 
-	/* A kernel without one of them does without its figures. */
-	for (size_t i = 0; i < sizeof(controllers) / sizeof(*controllers); i++)
-		write_value(CGROUP "/cgroup.subtree_control", controllers[i]);
+	/* All at once; a kernel without one of them does without its figures. */
+	if (write_value(CGROUP "/cgroup.subtree_control", "+memory +pids +cpu +io") < 0)
+		for (size_t i = 0; i < sizeof(controllers) / sizeof(*controllers); i++)
+			write_value(CGROUP "/cgroup.subtree_control", controllers[i]);
 	return service_make_cgroup(WORKLOAD_CGROUP, why);
 }
 
@@ -325,15 +334,39 @@ static void close_pair(int pair[2])
 			close(pair[i]);
 }
 
+/* The kernel's struct clone_args, of clone(2). */
+struct clone_arguments {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal;
+	uint64_t stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+#define CLONE_INTO_CGROUP_FLAG UINT64_C(0x200000000)
+
+/* As fork(2), where the kernel can (from 5.7 on) with the child in the control group. */
+static pid_t fork_into(const char *cgroup, bool *ret_is_born_there)
+{
+	int fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct clone_arguments how = { .flags = CLONE_INTO_CGROUP_FLAG,
+					     .exit_signal = SIGCHLD,
+					     .cgroup = (uint64_t)fd };
+	long pid = fd < 0 ? -1 : syscall(SYS_clone3, &how, sizeof(how));
+
+	*ret_is_born_there = pid >= 0;
+	if (fd >= 0 && pid != 0)
+		close(fd);
+	return pid >= 0 ? (pid_t)pid : fork();
+}
+
 int service_launch(const struct launch *launch, pid_t *ret_pid, struct failure *why)
 {
 	int report[2] = { -1, -1 };
+	bool is_born_there;
 	ssize_t n;
 	pid_t pid;
 
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return failure_set(why, "create a pipe: %s", strerror(errno));
-	pid = fork();
+	pid = fork_into(launch->cgroup, &is_born_there);
 	if (pid < 0) {
 		close_pair(report);
 		return failure_set(why, "fork: %s", strerror(errno));
@@ -341,7 +374,7 @@ int service_launch(const struct launch *launch, pid_t *ret_pid, struct failure *
 	if (pid == 0) {
 		struct failure failed = { "" };
 
-		set_up_child(launch, &failed);
+		set_up_child(launch, is_born_there, &failed);
 		_exit(write(report[1], &failed, sizeof(failed)) < 0 ? 126 : 127);
 	}
 	close(report[1]);
@@ -359,7 +392,8 @@ int service_launch(const struct launch *launch, pid_t *ret_pid, struct failure *
 int service_spawn(const struct launch *launch, int (*act)(void *data), void *data, pid_t *ret_pid,
 		  struct failure *why)
 {
-	pid_t pid = fork();
+	bool is_born_there;
+	pid_t pid = fork_into(launch->cgroup, &is_born_there);
 
 	if (pid < 0)
 		return failure_set(why, "fork: %s", strerror(errno));
@@ -367,9 +401,9 @@ int service_spawn(const struct launch *launch, int (*act)(void *data), void *dat
 		struct failure failed = { "" };
 
 		if (launch->argv)
-			set_up_child(launch, &failed);
+			set_up_child(launch, is_born_there, &failed);
 		else
-			act_as(launch, act, data, &failed);
+			act_as(launch, is_born_there, act, data, &failed);
 		_exit(dprintf(launch->errors, "%s\n", failed.text) < 0 ? 126 : 127);
 	}
 	*ret_pid = pid;
@@ -436,7 +470,6 @@ int service_start(int root, struct config *config, struct service *ret, struct f
 		return -1;
 	if (make_cgroup(why) < 0 || make_argv(config, &argv, why) < 0)
 		return -1;
-	prevent_thrashing();
 	set_default(&config->environment, "PATH", DEFAULT_PATH);
 	set_default(&config->environment, "HOME", launch.user.home);
 	set_default(&config->environment, "HOSTNAME", config->hostname);
@@ -444,6 +477,7 @@ int service_start(int root, struct config *config, struct service *ret, struct f
 	launch.environment = config->environment.items;
 	launch.path = config_environment(&config->environment, "PATH");
 	result = launch_with_streams(&launch, ret, why);
+	prevent_thrashing(); /* which has time until memory is full */
 	free(argv);
 	return result;
 }
