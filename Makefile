@@ -213,6 +213,7 @@ SYSTEM  := $(DRIVERS) $(GUESTS)
 
 # Chapters of one driver are files of their own.
 $(BUILD)/tests/net_driver: $(patsubst %,$(BUILD)/tests/system/net_%.o,scene hostile lawful keeping)
+$(BUILD)/tests/guest_driver: $(BUILD)/tests/system/guest_vm.o
 $(DRIVERS): $(BUILD)/tests/%: $(BUILD)/tests/system/%.o $(BUILD)/tests/system/driver.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
