@@ -39,8 +39,7 @@ static void keeps_secrets(struct guest *guest)
 
 	for (int stream = CHANNEL_STDERR; stream <= CHANNEL_INIT; stream++)
 		found = found || strstr(strbuf_text(&guest->logs[stream]), "s3cr3t");
-	ok(guest->host, !found, "%s: no secret in a command line, a log or the process list",
-	   guest->name);
+	ok(!found, "%s: no secret in a command line, a log or the process list", guest->name);
 }
 
 static void keeps_time(struct guest *guest)
@@ -50,8 +49,7 @@ static void keeps_time(struct guest *guest)
 	long long off = guests - (long long)time(NULL);
 
 	/* It said so a while ago, on a host that may be busy. */
-	ok(guest->host, off > -BOOT_S && off < BOOT_S, "%s: its clock is set (%lld s)", guest->name,
-	   off);
+	ok(off > -BOOT_S && off < BOOT_S, "%s: its clock is set (%lld s)", guest->name, off);
 }
 
 /* What the manifest says, two addresses, syslog, peers, a daemon that restarts, a graceful stop. */
@@ -114,10 +112,10 @@ static void test_manifest(struct host *host)
 	add_address(&guest, "fd00:20::a");
 	boot(&guest, "upper1");
 
-	ok(host, wait_until(&guest, has_greeted, &one, BOOT_S), "manifest: hello");
-	ok(host, guest.hello.workload_running && guest.hello.boot_us, "manifest: runs since %.2f s",
+	ok(wait_until(&guest, has_greeted, &one, BOOT_S), "manifest: hello");
+	ok(guest.hello.workload_running && guest.hello.boot_us, "manifest: runs since %.2f s",
 	   (double)guest.hello.boot_us / 1e6);
-	ok(host, guest.hello.init_us && guest.hello.init_us < guest.hello.boot_us,
+	ok(guest.hello.init_us && guest.hello.init_us < guest.hello.boot_us,
 	   "manifest: by an init that began at %.2f s", (double)guest.hello.init_us / 1e6);
 	wait_until(&guest, has_printed, "tick 2", STEP_S);
 	said(&guest, CHANNEL_STDOUT, "id 1000:1000 1000 2000 home /home/app pwd /made/for/it\n");
@@ -164,8 +162,8 @@ static void test_manifest(struct host *host)
 	keeps_time(&guest);
 	said(&guest, CHANNEL_STDERR, "to-stderr\nthrough-dev\n");
 	said(&guest, CHANNEL_SYSLOG, "daemon.warning tester: a syslog line\n");
-	ok(host, runs("busybox ping -c 1 -W 10 10.20.0.10 >/dev/null"), "manifest: answers IPv4");
-	ok(host, runs("busybox ping6 -c 1 -W 10 fd00:20::a >/dev/null"), "manifest: answers IPv6");
+	ok(runs("busybox ping -c 1 -W 10 10.20.0.10 >/dev/null"), "manifest: answers IPv4");
+	ok(runs("busybox ping6 -c 1 -W 10 fd00:20::a >/dev/null"), "manifest: answers IPv6");
 
 	/* A daemon that ends and starts again: what was printed meanwhile is not lost. */
 	guest.peer.log_seen = channel_log_seen(guest.channel);
@@ -174,11 +172,10 @@ static void test_manifest(struct host *host)
 	strbuf_reset(&guest.logs[CHANNEL_STDOUT]);
 	sleep(1);
 	connect_channel(&guest);
-	ok(host, wait_until(&guest, has_greeted, &two, STEP_S), "manifest: hello to the next host");
+	ok(wait_until(&guest, has_greeted, &two, STEP_S), "manifest: hello to the next host");
 	channel_hosts(guest.channel, "10.20.0.78 second-peer\n");
-	ok(host, wait_until(&guest, has_printed, "peers 1\n", STEP_S),
-	   "manifest: peers were replaced");
-	ok(host, find_tick(&guest, false) == tick + 1, "manifest: tick %ld follows tick %ld",
+	ok(wait_until(&guest, has_printed, "peers 1\n", STEP_S), "manifest: peers were replaced");
+	ok(find_tick(&guest, false) == tick + 1, "manifest: tick %ld follows tick %ld",
 	   find_tick(&guest, false), tick);
 
 	channel_stop(guest.channel, 0, 30000);
@@ -214,7 +211,7 @@ static void test_image(struct host *host)
 	strv_add(&guest.spec->tmpfs, "/scratch");
 	add_address(&guest, "10.20.0.11");
 	boot(&guest, "upper2");
-	ok(host, wait_until(&guest, has_greeted, &one, BOOT_S), "image: hello");
+	ok(wait_until(&guest, has_greeted, &one, BOOT_S), "image: hello");
 	wait_until(&guest, has_printed, "ready", STEP_S);
 	said(&guest, CHANNEL_STDOUT, "uid=1234 gid=2000(staff)");
 	said(&guest, CHANNEL_STDOUT, "/etc\nzero-one\nsealed\nscratch\n");
@@ -298,17 +295,15 @@ static void boot_bad(struct host *host, const struct bad_case *bad, struct guest
 
 static void expect_bad(const struct bad_case *bad, struct guest *guest)
 {
-	struct host *host = guest->host;
-
 	ended(guest, bad->message ? CHANNEL_INIT_ERROR : CHANNEL_EXITED, 0);
 	if (!bad->message) {
 		said(guest, CHANNEL_STDOUT, "alone in its image\n");
 		return;
 	}
-	ok(host, strncmp(guest->exit.message, bad->message, strlen(bad->message)) == 0,
+	ok(strncmp(guest->exit.message, bad->message, strlen(bad->message)) == 0,
 	   "%s: message \"%s\"", guest->name, guest->exit.message);
-	ok(host, guest->hellos == 1 && !guest->hello.workload_running,
-	   "%s: hello says that nothing runs", guest->name);
+	ok(guest->hellos == 1 && !guest->hello.workload_running, "%s: hello says that nothing runs",
+	   guest->name);
 }
 
 /* What cannot run is a report with its reason, at once, not a panic and not a hang. */
@@ -340,10 +335,9 @@ static void test_timerless(struct host *host)
 	guest.kernel_arguments = "nolapic_timer";
 	manifest_command(&guest, "exit 0");
 	boot(&guest, "upper3");
-	ok(host, wait_until(&guest, has_ended, NULL, BOOT_S) && !guest.has_exit,
+	ok(wait_until(&guest, has_ended, NULL, BOOT_S) && !guest.has_exit,
 	   "timerless: the VM ends without a report");
-	ok(host,
-	   fs_read(path, 1 << 20, &console, NULL) == 0 &&
+	ok(fs_read(path, 1 << 20, &console, NULL) == 0 &&
 		   strstr(strbuf_text(&console), "stoker-init: the kernel found no working timer"),
 	   "timerless: its console says why");
 	guest_free(&guest);
@@ -363,7 +357,7 @@ static void test_memory(struct host *host)
 	ended(&guest, CHANNEL_OOM, 9);
 	for (const char *at = strbuf_text(&guest.logs[CHANNEL_STDOUT]); *at; at++)
 		lines += *at == '\n';
-	ok(host, lines == 100000, "memory: %zu lines of output arrived", lines);
+	ok(lines == 100000, "memory: %zu lines of output arrived", lines);
 	said(&guest, CHANNEL_STDERR, "0\n100\n"); /* or it may be a panic */
 	said(&guest, CHANNEL_KERNEL, "Out of memory");
 	guest_free(&guest);
@@ -419,7 +413,7 @@ static void prepare(struct host *host, const char *root, const char *kernel)
 	    kernel_resolve(kernel, host->machine, host->dir, boot_dir, modules_dir, &host->kernel,
 			   &err) < 0 ||
 	    initramfs_base(init, &host->kernel.modules, host->dir, &host->base, &err) < 0)
-		bail(&err);
+		bail_out("set-up", err.text);
 }
 
 int main(int argc, char **argv)
@@ -443,9 +437,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(tests) / sizeof(*tests); i++)
 		if (!only || !strcmp(only, tests[i].name))
 			tests[i].run(&host);
-	printf("1..%d\n", host.tests);
+	printf("1..%d\n", test_count);
 	kernel_reset(&host.kernel);
 	free(host.base);
 	loop_free(host.loop);
-	return host.failed ? 1 : 0;
+	return failure_count ? 1 : 0;
 }

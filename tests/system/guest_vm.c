@@ -3,7 +3,6 @@
 
 #include <endian.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,38 +21,18 @@ enum { TURN_MS = 200 };
 
 /* --- TAP ------------------------------------------------------------------------------------ */
 
-void ok(struct host *host, bool passed, const char *format, ...)
-{
-	va_list args;
-
-	host->tests++;
-	host->failed += !passed;
-	printf("%sok %d - ", passed ? "" : "not ", host->tests);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-	fflush(stdout);
-}
-
 void said(struct guest *guest, enum channel_stream stream, const char *text)
 {
 	const char *all = strbuf_text(&guest->logs[stream]);
 	bool found = strstr(all, text);
 
-	ok(guest->host, found, "%s says: %.*s", guest->name, (int)strcspn(text, "\n"), text);
+	ok(found, "%s says: %.*s", guest->name, (int)strcspn(text, "\n"), text);
 	for (const char *at = all; !found && *at;) {
 		size_t length = strcspn(at, "\n");
 
 		printf("#   %.*s\n", (int)length, at);
 		at += length + (at[length] == '\n');
 	}
-}
-
-_Noreturn void bail(const struct error *err)
-{
-	printf("Bail out! %s\n", err->text);
-	exit(1);
 }
 
 /* --- the guest's words ---------------------------------------------------------------------- */
@@ -169,7 +148,7 @@ static char *write_initrd(struct guest *guest)
 	if (fs_read(guest->host->base, 64 << 20, &initrd, &err) < 0 ||
 	    initramfs_config(&config, &initrd, &err) < 0 ||
 	    fs_write_atomic(path, initrd.data, initrd.length, 0600, &err) < 0)
-		bail(&err);
+		bail_out("set-up", err.text);
 	return path;
 }
 
@@ -267,7 +246,7 @@ void connect_channel(struct guest *guest)
 	     tries++) {
 		if (tries == 500) {
 			error_errno(&err, errno, "connect %s", guest->socket);
-			bail(&err);
+			bail_out("set-up", err.text);
 		}
 		nanosleep(&pause, NULL);
 	}
@@ -286,7 +265,7 @@ void boot(struct guest *guest, const char *upper)
 	options.fds = (const struct child_fd[]){ { 2, 2 } };
 	options.fd_count = 1;
 	if (child_spawn(guest->host->loop, &options, on_gone, guest, &guest->vmm, &err) < 0)
-		bail(&err);
+		bail_out("set-up", err.text);
 	connect_channel(guest);
 }
 
@@ -319,11 +298,8 @@ void add_address(struct guest *guest, const char *text)
 
 void ended(struct guest *guest, int kind, int code)
 {
-	struct host *host = guest->host;
-
-	ok(host, wait_until(guest, has_ended, NULL, BOOT_S), "%s: the VM ends by itself",
-	   guest->name);
-	ok(host, guest->has_exit && (int)guest->exit.kind == kind && guest->exit.code == code,
+	ok(wait_until(guest, has_ended, NULL, BOOT_S), "%s: the VM ends by itself", guest->name);
+	ok(guest->has_exit && (int)guest->exit.kind == kind && guest->exit.code == code,
 	   "%s: exit report %d, %d", guest->name, guest->has_exit ? (int)guest->exit.kind : -1,
 	   guest->exit.code);
 }

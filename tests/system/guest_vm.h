@@ -12,6 +12,7 @@
 #include "guest/channel.h"
 #include "guest/initramfs.h"
 #include "loop/child.h"
+#include "tests/system/driver.h"
 #include "vmm/kernel.h"
 
 enum { BOOT_S = 60, STEP_S = 30 }; /* how long a boot may take, and what comes after it */
@@ -22,7 +23,6 @@ struct host {
 	enum machine machine;
 	struct kernel kernel;
 	char *base; /* the cached initramfs segment */
-	int tests, failed;
 };
 
 /* One VM and all that it said. */
@@ -47,13 +47,8 @@ struct guest {
 	bool has_exit, gone, lost;
 };
 
-/* --- TAP --- */
-
-__attribute__((format(printf, 3, 4))) void ok(struct host *host, bool passed, const char *format,
-					      ...);
 /* Whether the stream has the text; else shows what it has. */
 void said(struct guest *guest, enum channel_stream stream, const char *text);
-_Noreturn void bail(const struct error *err);
 
 /* --- before a guest boots --- */
 
