@@ -181,6 +181,7 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/unit/test_%.o $(LIB)
 GUARD_FUZZ := $(BUILD)/tests/guard_fuzz
 
 $(GUARD_FUZZ): $(BUILD)/tests/bpf/guard_model.o
+$(BUILD)/tests/guard_flips: $(BUILD)/tests/system/driver.o
 $(BUILD)/tests/guard_%: $(BUILD)/tests/bpf/guard_%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)

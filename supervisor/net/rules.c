@@ -158,12 +158,14 @@ static void print_start(const char *chain, enum rules_side side, const struct po
 			      prefix_format(&rule->peer, text));
 }
 
+/* Protocols by nft's own keywords: any other name it looks up in /etc/protocols, which hosts may
+ * lack. */
 static void print_ports(const struct port_match *match, uint8_t family, struct strbuf *out)
 {
 	const char *name = match->protocol == IPPROTO_TCP ? "tcp" : "udp";
 
 	if (match->protocol == IPPROTO_ICMP)
-		strbuf_printf(out, "meta l4proto %s ", family == 4 ? "icmp" : "ipv6-icmp");
+		strbuf_printf(out, "meta l4proto %s ", family == 4 ? "icmp" : "icmpv6");
 	else if (match->first <= 1 && match->last == UINT16_MAX)
 		strbuf_printf(out, "meta l4proto %s ", name);
 	else if (match->first == match->last)

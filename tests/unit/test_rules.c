@@ -92,7 +92,7 @@ static void test_ports(void **state)
 		      "meta nfproto ipv4 meta l4proto udp counter drop\n" EGRESS "return\n");
 	expect(RULES_EGRESS, "default deny\nallow 10.0.0.0/8 icmp\nallow ::/0 icmp\n",
 	       EGRESS "ip daddr 10.0.0.0/8 meta l4proto icmp return\n" EGRESS
-		      "meta nfproto ipv6 meta l4proto ipv6-icmp return\n" EGRESS "counter drop\n");
+		      "meta nfproto ipv6 meta l4proto icmpv6 return\n" EGRESS "counter drop\n");
 	/* Those that touch are one. */
 	expect(RULES_EGRESS,
 	       "default deny\nallow 10.0.0.0/8 tcp/90 tcp/80-89 tcp/85-100 tcp/102 tcp/65535\n",
