@@ -154,11 +154,15 @@ $(BUILD)/stoker-init: $(INIT_OBJ)
 # For guests of the other machine, where musl has no cross compiler in Debian.
 CROSS_aarch64 ?= aarch64-linux-gnu-gcc
 
+AARCH64 := $(BUILD)/aarch64/stoker-init $(BUILD)/aarch64/vmm_guest
+
 $(BUILD)/aarch64/stoker-init: $(INIT_SRC) $(wildcard guest-init/*.h)
+$(BUILD)/aarch64/vmm_guest: tests/system/vmm_guest.c
+$(BUILD)/aarch64/%:
 	$(call say,CROSS,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CROSS_aarch64) $(filter-out -MMD -MP -idirafter /usr/include%,$(INIT_CFLAGS)) \
-		-static -s -Wl,--gc-sections -o $@ $(INIT_SRC)
+		-static -s -Wl,--gc-sections -o $@ $(filter %.c,$^)
 
 # --- tests -------------------------------------------------------------------------------------
 
@@ -247,7 +251,7 @@ check-unit: all $(UNIT) check-law check-format
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) -Q --exec tests/run-one \
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
-check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(GUARD_FUZZ) $(BUILD)/tests/bench_guard_leaks $(BUILD)/aarch64/stoker-init
+check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(GUARD_FUZZ) $(BUILD)/tests/bench_guard_leaks $(AARCH64)
 	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd build-asan/stoker-image
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) -f -o $(wildcard tests/bpf/*.t tests/system/*.t)
 
@@ -307,7 +311,7 @@ kernel:
 $(KERNEL_x86_64) $(KERNEL_aarch64): build-kernel/%: $(wildcard config-examples/kernel/*)
 	$(Q)config-examples/kernel/build.sh $(patsubst %/,%,$(dir $*)) build-kernel
 
-check-kernel: all $(SYSTEM) $(BUILD)/aarch64/stoker-init $(KERNEL_x86_64) $(KERNEL_aarch64)
+check-kernel: all $(SYSTEM) $(AARCH64) $(KERNEL_x86_64) $(KERNEL_aarch64)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_KERNEL=$(abspath $(KERNEL_x86_64)) tests/demo.sh
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_KERNEL=$(abspath $(KERNEL_x86_64)) \
 		GUEST_KERNEL=$(abspath $(KERNEL_x86_64)) $(PROVE) -f -o tests/kernel/guest.t tests/system/guest-boot.t

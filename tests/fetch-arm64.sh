@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # fetch-arm64.sh DIRECTORY: Debian's kernel for arm64 guests and a static busybox, unpacked below the
-# directory as they would be installed. For tests/system/arm64-guest.t.
+# directory as they would be installed. For tests/arm64.sh.
 #
 # apt gets settings, lists and a package state of its own: the machine's stay as they are, and no
 # foreign architecture is added to it. Its sources and keys are the machine's, so what comes is as

@@ -52,7 +52,8 @@ void check_qemu(const struct host *host, struct findings *found)
 	const char *path = host->settings->qemu_path;
 	char version[VERSION_MAX];
 
-	if (find_distrust(host, path, "apt-get install qemu-system-x86, or set qemu in [vm]",
+	if (find_distrust(host, path,
+			  "apt-get install " SETTINGS_QEMU_PACKAGE ", or set qemu in [vm]",
 			  found) < 0)
 		return;
 	read_version(host, path, "QEMU emulator version ", version);

@@ -31,6 +31,7 @@ static int adopt_vmm(struct instance *instance, const char *run_dir, const struc
 		.uid = instance_uid(context->settings, instance->slot),
 		.disks = { { .serial = "base", .read_only = true }, { .serial = "upper" } },
 		.disk_count = 2,
+		.machine = MACHINE_HOST,
 		.limits = instance_limits(instance->spec),
 	};
 

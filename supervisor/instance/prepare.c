@@ -344,6 +344,7 @@ static int start_vmm(struct instance *instance, const char *run_dir, const struc
 		.uid = instance_uid(context->settings, instance->slot),
 		.cpus = spec->cpus,
 		.memory_bytes = spec->memory_bytes,
+		.machine = MACHINE_HOST,
 		.kernel_fd = parts->kernel,
 		.initrd_fd = parts->initrd,
 		.disks = { { .serial = "base", .fd = parts->base, .read_only = true },

@@ -29,7 +29,7 @@ void settings_defaults(struct settings *ret)
 		.compression = compression_default(),
 		.default_vmm = xstrdup("auto"),
 		.default_kernel = xstrdup("auto"),
-		.qemu_path = xstrdup("/usr/bin/qemu-system-x86_64"),
+		.qemu_path = xstrdup(SETTINGS_QEMU),
 		.firecracker_path = xstrdup("/usr/bin/firecracker"),
 		.jailer_path = xstrdup("/usr/bin/jailer"),
 		.jail = true,

@@ -22,6 +22,15 @@ struct registry_settings {
 	char *token_server;  /* token_server = host[:port]: may see the credential; or NULL */
 };
 
+/* QEMU for VMs of the host's own machine, and its package in Debian. */
+#ifdef __aarch64__
+#define SETTINGS_QEMU	      "/usr/bin/qemu-system-aarch64"
+#define SETTINGS_QEMU_PACKAGE "qemu-system-arm"
+#else
+#define SETTINGS_QEMU	      "/usr/bin/qemu-system-x86_64"
+#define SETTINGS_QEMU_PACKAGE "qemu-system-x86"
+#endif
+
 /* Each field is "[section] key" of stoker.ini(5), which states defaults and limits. Paths are
  * absolute. All strings are owned. */
 struct settings {
@@ -62,7 +71,7 @@ struct settings {
 	/* [vm] */
 	char *default_vmm;	   /* vmm = auto|firecracker|qemu */
 	char *default_kernel;	   /* kernel = auto|/path */
-	char *qemu_path;	   /* qemu = /usr/bin/qemu-system-x86_64 */
+	char *qemu_path;	   /* qemu = /usr/bin/qemu-system-ARCH */
 	char *firecracker_path;	   /* firecracker = /usr/bin/firecracker */
 	char *jailer_path;	   /* jailer = /usr/bin/jailer */
 	bool jail;		   /* jail = yes: Firecracker runs under its jailer */

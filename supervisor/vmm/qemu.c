@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The QEMU driver: one confined `qemu-system-* -M microvm` per VM, for instance/ through vmm.h.
+ * The QEMU driver: one confined `qemu-system-*` per VM, for instance/ through vmm.h.
  *
  * In the run directory lie qmp.sock and channel.sock, on which QEMU listens by descriptors that it
  * got, and console.fifo. Connections are made through /proc/self/fd, as sun_path has 108 bytes.
@@ -66,8 +66,10 @@ struct cause {
 	enum reason reason;
 };
 
+#define RESET "guest-reset"
+
 static const struct cause causes[] = {
-	{ "guest-shutdown", REASON_GUEST_ENDED }, { "guest-reset", REASON_GUEST_ENDED },
+	{ "guest-shutdown", REASON_GUEST_ENDED }, { RESET, REASON_GUEST_ENDED },
 	{ "guest-panic", REASON_PANIC },	  { "host-qmp-quit", REASON_OPERATOR },
 	{ "host-signal", REASON_VMM_KILLED }, /* SIGTERM, SIGINT or SIGHUP, taken in order */
 };
@@ -141,6 +143,16 @@ static void add_start_failure(const struct vmm *vmm, struct vmm_exit *exit)
 	snprintf(exit->detail + used, sizeof(exit->detail) - used, ": %s", line);
 }
 
+/* Which panic it was; and whether it was one at all: a guest that does not tell its pvpanic, as
+ * those of aarch64 have none, is reset by it. */
+static void ask_console(const struct vmm *vmm, struct vmm_exit *exit)
+{
+	enum reason said = console_panic(vmm->console);
+
+	if (said != REASON_NONE)
+		exit->reason = said;
+}
+
 static void on_exit_of_child(struct child *child, const struct child_exit *ended, void *data)
 {
 	struct vmm *vmm = data;
@@ -150,8 +162,8 @@ static void on_exit_of_child(struct child *child, const struct child_exit *ended
 
 	console_drain(vmm->console);
 	qemu_classify(said, ended, vmm->killed, &exit);
-	if (exit.reason == REASON_PANIC && console_panic(vmm->console) == REASON_INIT_KILLED)
-		exit.reason = REASON_INIT_KILLED;
+	if (exit.reason == REASON_PANIC || (said->shutdown && strcmp(said->reason, RESET) == 0))
+		ask_console(vmm, &exit);
 	cgroup_leaf_blame(vmm->leaf, &exit);
 	if (exit.reason == REASON_VMM_CRASHED && !said->ready && ended->known && !ended->signaled)
 		add_start_failure(vmm, &exit);
@@ -200,7 +212,8 @@ static void on_refused(void *data, enum vmm_wish wish, const struct error *why)
 }
 
 static struct vmm *vmm_new(struct loop *loop, const struct settings *settings,
-			   const struct vmm_callbacks *callbacks, void *data)
+			   const struct vmm_config *config, const struct vmm_callbacks *callbacks,
+			   void *data)
 {
 	struct vmm *vmm = xcalloc(1, sizeof(*vmm));
 
@@ -209,7 +222,7 @@ static struct vmm *vmm_new(struct loop *loop, const struct settings *settings,
 	vmm->callbacks = callbacks;
 	vmm->data = data;
 	vmm->channel_fd = -1;
-	vmm->kvm = kvm_probe(settings) == KVM_HARDWARE;
+	vmm->kvm = config->machine == MACHINE_HOST && kvm_probe(settings) == KVM_HARDWARE;
 	return vmm;
 }
 
@@ -291,7 +304,7 @@ static int qemu_start(struct loop *loop, const struct settings *settings,
 		      void *data, struct vmm **ret, struct error *err)
 {
 	CLEANUP(qemu_free_cleanup)
-	struct vmm *vmm = vmm_new(loop, settings, callbacks, data);
+	struct vmm *vmm = vmm_new(loop, settings, config, callbacks, data);
 
 	if (start_in(vmm, settings, config, err)) {
 		cgroup_leaf_remove(take_ptr(vmm->leaf), NULL);
@@ -309,7 +322,7 @@ static int qemu_adopt(struct loop *loop, const struct settings *settings,
 		      struct error *err)
 {
 	CLEANUP(qemu_free_cleanup)
-	struct vmm *vmm = vmm_new(loop, settings, callbacks, data);
+	struct vmm *vmm = vmm_new(loop, settings, config, callbacks, data);
 	int fifo_fd = -1;
 
 	if (child_adopt(loop, pid, start_time, on_exit_of_child, vmm, &vmm->child, err) ||

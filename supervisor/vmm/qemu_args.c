@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Called by qemu.c. Everything that QEMU opens, it gets as a descriptor: in its jail there is
- * nothing to be found by name. Options as in qemu(1), "-M microvm" in docs/system/i386/microvm.rst
- * of QEMU.
+ * nothing to be found by name. Options as in qemu(1), docs/system/i386/microvm.rst and
+ * docs/system/arm/virt.rst of QEMU.
  */
 #include "vmm/qemu_args.h"
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "vmm/qmp.h"
@@ -40,32 +41,60 @@ static int pass_as_set(struct qemu_args *args, int fd)
 	return target;
 }
 
+/* What differs from processor to processor. */
+struct platform {
+	const char *machine;
+	const char *tcg_cpu;
+	const char *console; /* kernel arguments: where it is, what need not be probed for */
+};
+
+static const struct platform platforms[] = {
+	[MACHINE_X86_64] = {
+		/* Each switched-off device is an emulated one less to attack and some milliseconds
+		 * of boot; rtc=off would add two seconds. acpi=on idles at a tenth of what acpi=off
+		 * costs. */
+		.machine = "microvm,acpi=on,pit=off,pic=off,rtc=on,x-option-roms=off,"
+			   "auto-kernel-cmdline=off",
+		/* TCG copies by "rep movsb" a byte at a time: kernels told that it is fast take
+		 * twice as long. */
+		.tcg_cpu = "max,-erms,-fsrm",
+		.console = "console=ttyS0 8250.nr_uarts=1 i8042.noprobe=1 reboot=t",
+	},
+	[MACHINE_AARCH64] = {
+		/* The nearest to a microvm: its devices are virtio's over MMIO, and its tables come
+		 * as a device tree. */
+		.machine = "virt,gic-version=max,its=off,acpi=off",
+		/* The architecture's own pointer authentication is slow to emulate. */
+		.tcg_cpu = "max,pauth-impdef=on",
+		.console = "console=ttyAMA0",
+	},
+};
+
 static void add_machine(const struct vmm_config *config, const struct qemu_parts *parts,
 			struct qemu_args *args)
 {
-	/* Each switched-off device is an emulated one less to attack and some milliseconds of boot;
-	 * rtc=off would add two seconds. acpi=on idles at a tenth of what acpi=off costs. */
-	add(args, "-M",
-	    xstrdup("microvm,acpi=on,pit=off,pic=off,rtc=on,x-option-roms=off,"
-		    "auto-kernel-cmdline=off"));
+	const struct platform *platform = &platforms[config->machine];
+
+	add(args, "-M", xstrdup(platform->machine));
 	add(args, "-accel", xstrdup(parts->kvm ? "kvm" : "tcg,tb-size=32"));
-	/* TCG copies by "rep movsb" a byte at a time: kernels told that it is fast take twice as
-	 * long. */
-	add(args, "-cpu", xstrdup(parts->kvm ? "host" : "max,-erms,-fsrm"));
+	add(args, "-cpu", xstrdup(parts->kvm ? "host" : platform->tcg_cpu));
 	add(args, "-m", xasprintf("%" PRIu64 "M", config->memory_bytes >> 20));
 	add(args, "-smp", xasprintf("%" PRIu32, config->cpus));
+	/* Devices of virtio 1.0 only, as a microvm has them anyway. */
+	add(args, "-global", xstrdup("virtio-mmio.force-legacy=off"));
 }
 
-static char *kernel_arguments(bool kvm)
+/* panic=-1: a panic ends the VM at once (after pvpanic has reported it). cryptomgr.notests: boot
+ * time. */
+static char *kernel_arguments(enum machine machine, bool kvm)
 {
-	/* panic=-1 with reboot=t: a panic ends the VM at once (after pvpanic has reported it).
-	 * The rest is boot time: no self tests, no probing for devices that microvm has not. */
-	static const char common[] = "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests "
-				     "i8042.noprobe=1 8250.nr_uarts=1";
+	char clock[64] = "";
 
-	if (kvm)
-		return xstrdup(common);
-	return xasprintf("%s tsc_early_khz=%" PRIu64 " tsc=reliable", common, tsc_khz());
+	if (machine == MACHINE_X86_64 && !kvm)
+		snprintf(clock, sizeof(clock), " tsc_early_khz=%" PRIu64 " tsc=reliable",
+			 tsc_khz());
+	return xasprintf("%s quiet panic=-1 cryptomgr.notests%s", platforms[machine].console,
+			 clock);
 }
 
 static void add_kernel(const struct vmm_config *config, const struct qemu_parts *parts,
@@ -73,7 +102,7 @@ static void add_kernel(const struct vmm_config *config, const struct qemu_parts 
 {
 	add(args, "-kernel", xasprintf("/proc/self/fd/%d", pass(args, config->kernel_fd)));
 	add(args, "-initrd", xasprintf("/proc/self/fd/%d", pass(args, config->initrd_fd)));
-	add(args, "-append", kernel_arguments(parts->kvm));
+	add(args, "-append", kernel_arguments(config->machine, parts->kvm));
 }
 
 /* One group for all writable disks, with limits or without: they are changed while the VM runs. */
@@ -163,7 +192,8 @@ void qemu_args_build(const struct vmm_config *config, const struct qemu_parts *p
 	add_sockets(parts, ret);
 	add_console(parts, ret);
 	add(ret, "-device", xstrdup("virtio-rng-device"));
-	add(ret, "-device", xstrdup("pvpanic"));
+	if (config->machine == MACHINE_X86_64)
+		add(ret, "-device", xstrdup("pvpanic"));
 	/* Always there: it may be wanted while the VM runs. */
 	add(ret, "-device", xstrdup("virtio-balloon-device,deflate-on-oom=on"));
 }

@@ -14,7 +14,7 @@ enum { QEMU_FDS_MAX = VMM_DISKS_MAX + 10 };
 
 /* What the driver adds to what the instance hands over; borrowed. */
 struct qemu_parts {
-	const char *program; /* real path */
+	const char *program; /* real path, of a QEMU for the VM's machine */
 	bool kvm;
 	int qmp_fd;	/* listening */
 	int channel_fd; /* listening */

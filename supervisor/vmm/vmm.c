@@ -14,8 +14,8 @@ static int check_qemu(const struct settings *settings, struct error *err)
 {
 	if (access(settings->qemu_path, X_OK))
 		return error_errno(err, errno,
-				   "%s: cannot run it (install qemu-system-x86, or set "
-				   "`qemu` in stoker.ini)",
+				   "%s: cannot run it (install " SETTINGS_QEMU_PACKAGE
+				   ", or set `qemu` in stoker.ini)",
 				   settings->qemu_path);
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "loop/loop.h"
 #include "model/settings.h"
 #include "model/status.h"
+#include "vmm/kernel_image.h"
 
 enum {
 	VMM_DISKS_MAX = 8,
@@ -51,8 +52,9 @@ struct vmm_config {
 	uid_t uid;	     /* the instance's own uid and gid */
 	uint32_t cpus;
 	uint64_t memory_bytes;
-	int kernel_fd; /* uncompressed ELF (x86_64) or Image (aarch64) */
-	int initrd_fd; /* readable by uid */
+	enum machine machine; /* another than the host's: by QEMU, emulated */
+	int kernel_fd;	      /* uncompressed ELF (x86_64) or Image (aarch64) */
+	int initrd_fd;	      /* readable by uid */
 	struct vmm_disk disks[VMM_DISKS_MAX];
 	size_t disk_count;
 	const char *tap_name;

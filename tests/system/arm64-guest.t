@@ -1,11 +1,5 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What guest-boot.t shows, with arm64 guests on QEMU's virt machine: a stoker-init for aarch64, and
-# the Image and modules that kernel_resolve finds in Debian's kernel package for arm64. Needs the
-# package mirror once. GUEST_KERNEL=PATH boots a kernel of one's own instead of Debian's.
-cd "$(dirname "$0")/../.." || exit 1
-: "${STOKER_BUILD:=$PWD/build}"
-[ "$(uname -m)" = x86_64 ] || { echo "1..0 # SKIP the other test boots this machine's guests"; exit 0; }
-tests/fetch-arm64.sh "$STOKER_BUILD/arm64" || { echo "Bail out! cannot fetch packages for arm64"; exit 1; }
-export GUEST_MACHINE=aarch64 GUEST_ROOT="$STOKER_BUILD/arm64/root" GUEST_KERNEL
-exec tests/system/guest-boot.t "$@"
+# What guest-boot.t shows, with arm64 guests and a stoker-init for aarch64. GUEST_KERNEL=PATH boots a
+# kernel of one's own instead of Debian's.
+exec "$(dirname "$0")/../arm64.sh" tests/system/guest-boot.t "$@"

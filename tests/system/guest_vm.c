@@ -2,20 +2,20 @@
 #include "tests/system/guest_vm.h"
 
 #include <endian.h>
-#include <inttypes.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "vmm/tsc.h"
+#include "vmm/qemu_args.h"
+#include "vmm/sockets.h"
 
 enum { TURN_MS = 200 };
 
@@ -129,7 +129,7 @@ void image_says(struct guest *guest, enum config_tag tag, const char *text)
 	strbuf_puts(&guest->image, text);
 }
 
-static char *write_initrd(struct guest *guest)
+static void write_initrd(struct guest *guest)
 {
 	_cleanup_strbuf_ struct strbuf initrd = { 0 };
 	struct guest_config config = { .spec = guest->spec,
@@ -142,93 +142,87 @@ static char *write_initrd(struct guest *guest)
 				       .file_count = guest->file_count,
 				       .image_record = guest->image.data,
 				       .image_record_length = guest->image.length };
-	char *path = xasprintf("%s/%s.initrd", guest->host->dir, guest->name);
+	_cleanup_free_ char *path = xasprintf("%s/%s.initrd", guest->host->dir, guest->name);
 	struct error err;
 
 	if (fs_read(guest->host->base, 64 << 20, &initrd, &err) < 0 ||
 	    initramfs_config(&config, &initrd, &err) < 0 ||
 	    fs_write_atomic(path, initrd.data, initrd.length, 0600, &err) < 0)
 		bail_out("set-up", err.text);
-	return path;
 }
 
-static void add_machine(const struct guest *guest, struct strv *argv)
+static int open_at(const char *dir, const char *name, const char *suffix, int flags)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s%s", dir, name, suffix);
+	int fd = open(path, flags | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		bail_out(path, strerror(errno));
+	return fd;
+}
+
+/* tap0 is there: guest-boot.t made it. */
+static int open_tap(void)
+{
+	struct ifreq request = { .ifr_name = "tap0",
+				 .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int fd = open_at("/dev", "net/tun", "", O_RDWR);
+
+	must_errno(ioctl(fd, TUNSETIFF, &request));
+	return fd;
+}
+
+/* What a VM opens: the product's driver would have it all from the instance. */
+struct opened {
+	int dir, kernel, initrd, base, upper, tap, console, channel, qmp;
+};
+
+static void open_all(const struct guest *guest, const char *upper, struct opened *ret)
 {
 	const struct host *host = guest->host;
-	_cleanup_free_ char *common = xasprintf(
-		"quiet panic=-1 %s", guest->kernel_arguments ? guest->kernel_arguments : "");
-	static const char *const x86_64[] = { "/usr/bin/qemu-system-x86_64",
-					      "-M",
-					      "microvm,acpi=on,pit=off,pic=off,rtc=on,"
-					      "x-option-roms=off,auto-kernel-cmdline=off",
-					      "-cpu",
-					      "max",
-					      NULL };
-	/* pauth-impdef: the architecture's own pointer authentication is slow to emulate. */
-	static const char *const aarch64[] = { "/usr/bin/qemu-system-aarch64", "-M",
-					       "virt,gic-version=3",	       "-cpu",
-					       "max,pauth-impdef=on",	       "-global",
-					       "virtio-mmio.force-legacy=off", NULL };
+	_cleanup_free_ char *channel = xasprintf("%s.sock", guest->name);
+	_cleanup_free_ char *qmp = xasprintf("%s.qmp", guest->name);
 
-	for (const char *const *word = host->machine == MACHINE_AARCH64 ? aarch64 : x86_64; *word;
-	     word++)
-		strv_add(argv, *word);
-	strv_add(argv, "-append");
-	if (host->machine == MACHINE_AARCH64)
-		strv_addf(argv, "console=ttyAMA0 %s", common);
-	else
-		strv_addf(argv, "console=ttyS0 %s reboot=t tsc_early_khz=%" PRIu64 " tsc=reliable",
-			  common, tsc_khz());
+	*ret = (struct opened){
+		.dir = open_at(host->dir, "", "", O_PATH | O_DIRECTORY),
+		.kernel = open_at("", host->kernel.path, "", O_RDONLY),
+		.initrd = open_at(host->dir, guest->name, ".initrd", O_RDONLY),
+		.base = open_at(host->dir, guest->base ? guest->base : "base", ".sqfs", O_RDONLY),
+		.upper = open_at(host->dir, upper, ".ext4", O_RDWR),
+		.console = open_at(host->dir, guest->name, ".console",
+				   O_WRONLY | O_CREAT | O_APPEND),
+		.tap = -1,
+	};
+	if (!guest->is_alone)
+		ret->tap = open_tap();
+	must(socket_listen(ret->dir, channel, &ret->channel, &err));
+	must(socket_listen(ret->dir, qmp, &ret->qmp, &err));
 }
 
-static void make_command(struct guest *guest, const char *upper, struct strv *argv)
+static void close_all(const struct opened *opened)
 {
-	const char *dir = guest->host->dir;
-	_cleanup_free_ char *initrd = write_initrd(guest);
-	static const char *const fixed[] = { "-nodefaults",
-					     "-no-user-config",
-					     "-display",
-					     "none",
-					     "-no-reboot",
-					     "-accel",
-					     "tcg,tb-size=32",
-					     "-m",
-					     "160M",
-					     "-smp",
-					     "1",
-					     "-device",
-					     "virtio-serial-device",
-					     "-device",
-					     "virtserialport,chardev=ch0,name=stoker.0",
-					     "-device",
-					     "virtio-rng-device",
-					     "-device",
-					     "virtio-blk-device,drive=d0,serial=base",
-					     "-device",
-					     "virtio-blk-device,drive=d1,serial=upper" };
+	const int fds[] = { opened->dir,     opened->kernel,  opened->initrd,
+			    opened->base,    opened->upper,   opened->tap,
+			    opened->console, opened->channel, opened->qmp };
 
-	add_machine(guest, argv);
-	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
-		strv_add(argv, fixed[i]);
-	if (!guest->is_alone) {
-		strv_add(argv, "-netdev");
-		strv_add(argv, "tap,id=n0,ifname=tap0,script=no,downscript=no");
-		strv_add(argv, "-device");
-		strv_add(argv, "virtio-net-device,netdev=n0,mac=02:00:00:00:00:01");
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+/* Behind those of the driver. */
+static void add_kernel_arguments(struct qemu_args *args, const char *more)
+{
+	for (size_t i = 1; more && i < args->argv.count; i++) {
+		char **item = &args->argv.items[i];
+
+		if (strcmp(args->argv.items[i - 1], "-append") == 0) {
+			char *whole = xasprintf("%s %s", *item, more);
+
+			free(*item);
+			*item = whole;
+		}
 	}
-	strv_add(argv, "-kernel");
-	strv_add(argv, guest->host->kernel.path);
-	strv_add(argv, "-initrd");
-	strv_add(argv, initrd);
-	strv_add(argv, "-drive");
-	strv_addf(argv, "id=d0,file=%s/%s.sqfs,format=raw,if=none,readonly=on", dir,
-		  guest->base ? guest->base : "base");
-	strv_add(argv, "-drive");
-	strv_addf(argv, "id=d1,file=%s/%s.ext4,format=raw,if=none", dir, upper);
-	strv_add(argv, "-serial");
-	strv_addf(argv, "file:%s/%s.console", dir, guest->name);
-	strv_add(argv, "-chardev");
-	strv_addf(argv, "socket,id=ch0,path=%s,server=on,wait=off", guest->socket);
 }
 
 void connect_channel(struct guest *guest)
@@ -236,36 +230,52 @@ void connect_channel(struct guest *guest)
 	static const struct channel_callbacks callbacks = {
 		.hello = on_hello, .log = on_log, .exited = on_exited, .lost = on_lost
 	};
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const struct timespec pause = { .tv_nsec = 20000000 };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct error err;
+	_cleanup_close_ int dir = open_at(guest->host->dir, "", "", O_PATH | O_DIRECTORY);
+	_cleanup_free_ char *name = xasprintf("%s.sock", guest->name);
+	int fd = -1;
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", guest->socket);
-	for (int tries = 0; connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0;
-	     tries++) {
-		if (tries == 500) {
-			error_errno(&err, errno, "connect %s", guest->socket);
-			bail_out("set-up", err.text);
-		}
-		nanosleep(&pause, NULL);
-	}
+	must(socket_connect(dir, name, &fd, &err));
 	guest->channel = channel_new(guest->host->loop, fd, &guest->peer, &callbacks, guest);
 }
 
 void boot(struct guest *guest, const char *upper)
 {
-	_cleanup_strv_ struct strv argv = { 0 };
+	struct host *host = guest->host;
+	CLEANUP(qemu_args_reset) struct qemu_args args = { 0 };
 	struct child_options options = { 0 };
-	struct error err;
+	struct vmm_config config;
+	struct qemu_parts parts;
+	struct opened opened;
 
-	guest->socket = xasprintf("%s/%s.sock", guest->host->dir, guest->name);
-	make_command(guest, upper, &argv);
-	options.argv = argv.items;
-	options.fds = (const struct child_fd[]){ { 2, 2 } };
-	options.fd_count = 1;
-	if (child_spawn(guest->host->loop, &options, on_gone, guest, &guest->vmm, &err) < 0)
-		bail_out("set-up", err.text);
+	write_initrd(guest);
+	open_all(guest, upper, &opened);
+	config = (struct vmm_config){
+		.name = guest->name,
+		.cpus = 1,
+		.memory_bytes = 160 << 20,
+		.machine = host->machine,
+		.kernel_fd = opened.kernel,
+		.initrd_fd = opened.initrd,
+		.disks = { { .serial = "base", .fd = opened.base, .read_only = true },
+			   { .serial = "upper", .fd = opened.upper } },
+		.disk_count = 2,
+		.tap_fd = opened.tap,
+		.mac = { 0x02, 0, 0, 0, 0, 1 },
+	};
+	parts = (struct qemu_parts){
+		.program = host->machine == MACHINE_AARCH64 ? "/usr/bin/qemu-system-aarch64"
+							    : "/usr/bin/qemu-system-x86_64",
+		.qmp_fd = opened.qmp,
+		.channel_fd = opened.channel,
+		.console_fd = opened.console,
+	};
+	qemu_args_build(&config, &parts, &args);
+	add_kernel_arguments(&args, guest->kernel_arguments);
+	options.argv = args.argv.items;
+	options.fds = args.fds;
+	options.fd_count = args.fd_count;
+	must(child_spawn(host->loop, &options, on_gone, guest, &guest->vmm, &err));
+	close_all(&opened);
 	connect_channel(guest);
 }
 
@@ -311,8 +321,6 @@ void guest_free(struct guest *guest)
 		wait_until(guest, has_ended, NULL, STEP_S);
 	}
 	channel_free(guest->channel);
-	unlink(guest->socket);
-	free(guest->socket);
 	spec_free(guest->spec);
 	strbuf_reset(&guest->image);
 	for (size_t i = 0; i <= CHANNEL_INIT; i++)

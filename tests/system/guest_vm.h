@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The VMs of guest_driver.c: booting them, hearing what they say, saying in TAP what became of
- * them. */
+/* The VMs of guest_driver.c, by the command line of the QEMU driver: booting them, hearing what
+ * they say, saying in TAP what became of them. */
 #ifndef STOKER_TESTS_GUEST_VM_H
 #define STOKER_TESTS_GUEST_VM_H
 
@@ -36,7 +36,6 @@ struct guest {
 	size_t file_count;
 	const char *base; /* its image; NULL: "base" */
 	bool is_alone;	  /* without eth0: the tap is another's */
-	char *socket;
 	struct child *vmm;
 	struct channel_peer peer;
 	struct channel *channel;

@@ -136,7 +136,10 @@ static void test_panic(void)
 	ok(boot(&guest, "panic"), "another guest boots");
 	tell(&guest, "panic\n");
 	ok(ends(&guest), "it panics");
-	ended_as(&guest, "panic", REASON_PANIC, 0, "SHUTDOWN guest-panic, exit code 0");
+	/* An arm64 guest has no device to tell by: its console does. */
+	ended_as(&guest, "panic", REASON_PANIC, 0,
+		 host.machine == MACHINE_X86_64 ? "SHUTDOWN guest-panic, exit code 0"
+						: "SHUTDOWN guest-reset, exit code 0");
 	release(&guest);
 }
 
@@ -276,6 +279,8 @@ static void test_refusals(void)
 	release(&guest);
 	host.settings = settings;
 
+	if (host.machine != MACHINE_X86_64)
+		return; /* QEMU takes any file for an Image: kernel_resolve() does not */
 	ok(start_with(&guest, "no-kernel", host.initrd, UID, &err) == 0 && ends(&guest),
 	   "a kernel that is none ends QEMU");
 	ok(guest.exit.reason == REASON_VMM_CRASHED && strstr(guest.exit.detail, "exit code 1: "),

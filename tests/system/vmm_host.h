@@ -37,6 +37,7 @@ static const uint8_t mac[6] = { 0x02, 0x53, 0, 0, 0, 1 };
 /* What the tests share: made once. */
 static struct {
 	const char *directory;
+	enum machine machine;
 	struct settings settings;
 	struct kernel kernel;
 	char *initrd;
@@ -271,6 +272,7 @@ static int start_with(struct guest *guest, const char *name, const char *kernel,
 		.uid = uid,
 		.cpus = 1,
 		.memory_bytes = 256 << 20,
+		.machine = host.machine,
 		.kernel_fd = kernel_fd,
 		.initrd_fd = initrd_fd,
 		.disks = { { .serial = "base", .fd = base_fd, .read_only = true },
@@ -341,21 +343,27 @@ static int adopt_as(struct guest *guest, const char *name, pid_t pid, uint64_t s
 
 /* --- the program ------------------------------------------------------------------------------ */
 
-/* argv: a directory of its own, and the guest's init. */
+/* argv: a directory of its own, and the guest's init; "aarch64" and the root directory that holds
+ * its kernel, for guests of that machine. */
 static void host_open(int argc, char **argv)
 {
 	_cleanup_free_ char *cache = NULL;
+	_cleanup_free_ char *boot_dir = NULL;
+	_cleanup_free_ char *modules_dir = NULL;
 	struct error err = { 0 };
 
-	if (argc != 3)
+	if (argc != 3 && (argc != 5 || strcmp(argv[3], "aarch64") != 0))
 		exit(2);
+	host.machine = argc == 5 ? MACHINE_AARCH64 : MACHINE_X86_64;
+	boot_dir = xasprintf("%s/boot", argc == 5 ? argv[4] : "");
+	modules_dir = xasprintf("%s/lib/modules", argc == 5 ? argv[4] : "");
 	signal(SIGPIPE, SIG_IGN);
 	host.directory = argv[1];
 	host.settings.run_dir = argv[1];
-	host.settings.qemu_path = (char *)"/usr/bin/qemu-system-x86_64";
+	host.settings.qemu_path = (char *)(argc == 5 ? "/usr/bin/qemu-system-aarch64"
+						     : "/usr/bin/qemu-system-x86_64");
 	cache = xasprintf("%s/kernels", argv[1]);
-	if (kernel_resolve("auto", MACHINE_HOST, cache, "/boot", "/lib/modules", &host.kernel,
-			   &err))
+	if (kernel_resolve("auto", host.machine, cache, boot_dir, modules_dir, &host.kernel, &err))
 		die("kernel", &err);
 	printf("# kernel %s\n", host.kernel.version);
 	make_initrd(argv[2]);

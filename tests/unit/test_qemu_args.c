@@ -128,6 +128,50 @@ static void test_network(void **state)
 	qemu_args_reset(&args);
 }
 
+static const char *value_of(const struct qemu_args *args, const char *option)
+{
+	for (size_t i = 0; i + 1 < args->argv.count; i++)
+		if (strcmp(args->argv.items[i], option) == 0)
+			return args->argv.items[i + 1];
+	fail_msg("%s is not there", option);
+	return NULL;
+}
+
+/* A processor's own machine, console and clock; and what a guest of it has to tell a panic by. */
+static void test_machines(void **state)
+{
+	struct vmm_config config = make_config();
+	struct qemu_parts kvm = parts;
+	struct qemu_args args;
+
+	(void)state;
+	qemu_args_build(&config, &parts, &args);
+	assert_ptr_equal(strstr(value_of(&args, "-M"), "microvm,"), value_of(&args, "-M"));
+	assert_string_equal(value_of(&args, "-cpu"), "max,-erms,-fsrm");
+	assert_non_null(strstr(value_of(&args, "-append"), "console=ttyS0 "));
+	assert_non_null(strstr(value_of(&args, "-append"), " tsc_early_khz="));
+	assert_int_equal(count(&args, "-device", "pvpanic"), 1);
+	qemu_args_reset(&args);
+
+	config.machine = MACHINE_AARCH64;
+	qemu_args_build(&config, &parts, &args);
+	assert_ptr_equal(strstr(value_of(&args, "-M"), "virt,"), value_of(&args, "-M"));
+	assert_non_null(strstr(value_of(&args, "-append"), "console=ttyAMA0 "));
+	assert_null(strstr(value_of(&args, "-append"), "tsc"));
+	assert_int_equal(count(&args, "-device", "pvpanic"), 0);
+	qemu_args_reset(&args);
+
+	kvm.kvm = true;
+	for (int machine = MACHINE_X86_64; machine <= MACHINE_AARCH64; machine++) {
+		config.machine = (enum machine)machine;
+		qemu_args_build(&config, &kvm, &args);
+		assert_string_equal(value_of(&args, "-accel"), "kvm");
+		assert_string_equal(value_of(&args, "-cpu"), "host");
+		assert_null(strstr(value_of(&args, "-append"), "tsc"));
+		qemu_args_reset(&args);
+	}
+}
+
 /* Every descriptor has a number of its own, and all that can be passed fit. */
 static void test_descriptors(void **state)
 {
@@ -150,9 +194,8 @@ static void test_descriptors(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_disks),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_network),
+		cmocka_unit_test(test_disks),	    cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_network),	    cmocka_unit_test(test_machines),
 		cmocka_unit_test(test_descriptors),
 	};
 
