@@ -154,15 +154,17 @@ $(BUILD)/stoker-init: $(INIT_OBJ)
 # For guests of the other machine, where musl has no cross compiler in Debian.
 CROSS_aarch64 ?= aarch64-linux-gnu-gcc
 
-AARCH64 := $(BUILD)/aarch64/stoker-init $(BUILD)/aarch64/vmm_guest
+AARCH64 := $(patsubst %,$(BUILD)/aarch64/%,stoker-init vmm_guest kvm_init)
 
 $(BUILD)/aarch64/stoker-init: $(INIT_SRC) $(wildcard guest-init/*.h)
 $(BUILD)/aarch64/vmm_guest: tests/system/vmm_guest.c
+$(BUILD)/aarch64/kvm_init: tests/system/kvm_init.c $(wildcard supervisor/host/tinyguest*.c) \
+	$(patsubst %,supervisor/%.c,host/probe base/alloc base/error base/fs base/strbuf)
 $(BUILD)/aarch64/%:
 	$(call say,CROSS,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CROSS_aarch64) $(filter-out -MMD -MP -idirafter /usr/include%,$(INIT_CFLAGS)) \
-		-static -s -Wl,--gc-sections -o $@ $(filter %.c,$^)
+		-Isupervisor -static -s -Wl,--gc-sections -o $@ $(filter %.c,$^)
 
 # --- tests -------------------------------------------------------------------------------------
 

@@ -39,10 +39,14 @@ static int remove_directory(void **state)
 
 static bool cpu_has_virtualisation(void)
 {
+#ifdef __x86_64__
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 
 	assert_int_equal(fs_read("/proc/cpuinfo", 64 << 20, &text, NULL), 0);
 	return strstr(strbuf_text(&text), " vmx") || strstr(strbuf_text(&text), " svm");
+#else
+	return true; /* it may have: /proc/cpuinfo does not tell */
+#endif
 }
 
 static void test_verdict(void **state)
