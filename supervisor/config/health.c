@@ -108,6 +108,17 @@ FIELD_PARSER(parse_health_exec)
 			   COMMAND_BYTES_MAX);
 }
 
+FIELD_PARSER(parse_on_unhealthy)
+{
+	struct vm_draft *vm = field;
+	const char *text = field_text(report, key->name, node);
+
+	if (text && strcmp(text, "stop") != 0 && strcmp(text, "none") != 0)
+		report_add(report, node->mark, "%s: '%s' is neither 'none' nor 'stop'", key->name,
+			   text);
+	vm->spec.unhealthy_stops = text && strcmp(text, "stop") == 0;
+}
+
 FIELD_PARSER(parse_healthcheck)
 {
 	struct vm_draft *vm = field;

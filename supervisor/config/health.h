@@ -9,6 +9,7 @@ FIELD_PARSER(parse_healthcheck);
 FIELD_PARSER(parse_health_tcp);
 FIELD_PARSER(parse_health_http);
 FIELD_PARSER(parse_health_exec);
+FIELD_PARSER(parse_on_unhealthy);
 FIELD_PARSER(parse_depends_on);
 
 #endif

@@ -98,6 +98,7 @@ static const struct schema_key healthcheck_keys[] = {
 	{ "timeout", field_duration, OF_SPEC(health_timeout_ms), .min = 1000, .max = 3600000 },
 	{ "retries", field_u32, OF_SPEC(health_retries), .min = 1, .max = 1000 },
 	{ "start_period", field_duration, OF_SPEC(health_start_period_ms), .max = 3600000 },
+	{ "on_unhealthy", parse_on_unhealthy, WHOLE },
 };
 
 static const struct schema_key rate_keys[] = {

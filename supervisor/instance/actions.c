@@ -272,7 +272,8 @@ enum event act_kill_unheard(struct instance *instance)
 
 enum event act_kill_late(struct instance *instance)
 {
-	return kill_vmm(instance, REASON_OPERATOR);
+	return kill_vmm(instance,
+			instance->doom == REASON_UNHEALTHY ? REASON_UNHEALTHY : REASON_OPERATOR);
 }
 
 enum event act_stop(struct instance *instance)
@@ -299,6 +300,24 @@ enum event act_stop_paused(struct instance *instance)
 	watch_guest(instance, true);
 	record_rewrite(instance);
 	return act_stop(instance);
+}
+
+enum event act_stop_unhealthy(struct instance *instance)
+{
+	enum event next;
+
+	snprintf(instance->message, sizeof(instance->message), "%u checks failed, the last: %.200s",
+		 instance->health.failures, instance->health.message);
+	instance->tells_of_channel = false;
+	next = act_stop(instance);
+	instance->doom = REASON_UNHEALTHY;
+	return next;
+}
+
+enum event act_stop_for_operator(struct instance *instance)
+{
+	instance->doom = REASON_OPERATOR;
+	return EVENT_NONE;
 }
 
 enum event act_stop_heard(struct instance *instance)

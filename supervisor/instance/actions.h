@@ -17,13 +17,15 @@ action_fn act_pause;
 action_fn act_resume;
 action_fn act_kill_unbooted;
 action_fn act_kill_unheard;
-action_fn act_kill_late;   /* the grace period is over */
-action_fn act_stop;	   /* asks the guest to stop; starts the grace period */
-action_fn act_stop_paused; /* the same, after letting it go on */
-action_fn act_stop_heard;  /* asks an adopted guest that was to be stopped before its hello */
-action_fn act_delay;	   /* frees what a run holds; starts the restart delay */
-action_fn act_rest;	   /* frees what a run holds */
-action_fn act_cycle;	   /* frees what a run holds, takes the next spec, fetches */
-action_fn act_release;	   /* frees everything; the roster forgets the instance */
+action_fn act_kill_late;	 /* the grace period is over */
+action_fn act_stop;		 /* asks the guest to stop; starts the grace period */
+action_fn act_stop_paused;	 /* the same, after letting it go on */
+action_fn act_stop_unhealthy;	 /* the same; why is kept */
+action_fn act_stop_for_operator; /* it stops for another reason already: this one counts */
+action_fn act_stop_heard;	 /* asks an adopted guest that was to be stopped before its hello */
+action_fn act_delay;		 /* frees what a run holds; starts the restart delay */
+action_fn act_rest;		 /* frees what a run holds */
+action_fn act_cycle;		 /* frees what a run holds, takes the next spec, fetches */
+action_fn act_release;		 /* frees everything; the roster forgets the instance */
 
 #endif

@@ -96,12 +96,14 @@ static void on_log(void *data, enum channel_stream stream, const void *bytes, si
 }
 
 /* That one is starting is no news: it has just begun to run. */
-static void tell_health(struct instance *instance, enum health before)
+static void judge_health(struct instance *instance, enum health before)
 {
 	enum health now = instance_health(instance);
 
 	if (now != before && (now == HEALTH_HEALTHY || now == HEALTH_UNHEALTHY))
 		instance->context->changed(instance->context->data, instance);
+	if (now == HEALTH_UNHEALTHY && instance->spec->unhealthy_stops)
+		instance_event(instance, EVENT_UNHEALTHY);
 }
 
 static void on_health(void *data, const struct channel_health *health)
@@ -111,7 +113,7 @@ static void on_health(void *data, const struct channel_health *health)
 
 	instance->health = *health;
 	instance->has_health = true;
-	tell_health(instance, before);
+	judge_health(instance, before);
 }
 
 static void on_stats(void *data, const struct guest_stats *stats)
@@ -206,13 +208,19 @@ static void blame_report(struct instance *instance)
 	}
 }
 
+/* Then the restart policy is not asked. */
+static bool is_stopped_by_operator(const struct instance *instance)
+{
+	return instance->phase == PHASE_STOPPING && instance->doom != REASON_UNHEALTHY;
+}
+
 /* What ended the run: our own hand first, then the guest's report, then what the VMM left. */
 static void blame_end(struct instance *instance)
 {
 	const struct vmm_exit *exit = &instance->gone;
 
 	instance->exit_code = instance->exit_signal = 0;
-	if (instance->phase == PHASE_STOPPING) {
+	if (is_stopped_by_operator(instance)) {
 		instance_blame(instance, REASON_OPERATOR, "");
 	} else if (instance->doom != REASON_NONE) {
 		instance->reason = instance->doom;
@@ -229,8 +237,8 @@ static enum event end_event(struct instance *instance)
 	const struct settings *settings = instance->context->settings;
 	uint64_t ran_ms = instance->running_ms ? loop_now_ms() - instance->running_ms : 0;
 
-	if (instance->phase == PHASE_STOPPING)
-		return instance->leaving ? EVENT_GONE_FINAL : EVENT_GONE_AGAIN;
+	if (is_stopped_by_operator(instance))
+		return instance->leaving ? EVENT_GONE_REMOVE : EVENT_GONE_CYCLE;
 	backoff_ended(&instance->backoff, ran_ms, settings);
 	switch (restart_verdict(instance->spec, instance->reason, instance->exit_code,
 				instance->backoff.failures)) {
@@ -369,7 +377,7 @@ static bool has_same_check(const struct spec *a, const struct spec *b)
 static void update_check(struct instance *instance, bool is_same, enum health before)
 {
 	if (is_same) {
-		tell_health(instance, before);
+		judge_health(instance, before);
 		return;
 	}
 	instance->has_health = false;

@@ -38,6 +38,7 @@ static const struct transition table[PHASE_COUNT][EVENT_COUNT] = {
 		[EVENT_CHANNEL_LOST] = { PHASE_RUNNING, act_await_channel },
 		[EVENT_GUEST_READY] = { PHASE_RUNNING, act_channel_back },
 		[EVENT_TIMEOUT] = { PHASE_RUNNING, act_kill_unheard },
+		[EVENT_UNHEALTHY] = { PHASE_STOPPING, act_stop_unhealthy },
 		[EVENT_PAUSE] = { PHASE_PAUSED, act_pause },
 		[EVENT_CYCLE] = { PHASE_STOPPING, act_stop },
 		[EVENT_REMOVE] = { PHASE_STOPPING, act_stop },
@@ -58,10 +59,13 @@ static const struct transition table[PHASE_COUNT][EVENT_COUNT] = {
 	[PHASE_STOPPING] = {
 		[EVENT_GUEST_READY] = { PHASE_STOPPING, act_stop_heard },
 		[EVENT_TIMEOUT] = { PHASE_STOPPING, act_kill_late },
-		[EVENT_CYCLE] = { PHASE_STOPPING, act_none },
-		[EVENT_REMOVE] = { PHASE_STOPPING, act_none },
-		[EVENT_GONE_AGAIN] = { PHASE_FETCHING, act_cycle },
-		[EVENT_GONE_FINAL] = { PHASE_ABSENT, act_release },
+		[EVENT_CYCLE] = { PHASE_STOPPING, act_stop_for_operator },
+		[EVENT_REMOVE] = { PHASE_STOPPING, act_stop_for_operator },
+		[EVENT_GONE_AGAIN] = { PHASE_BACKOFF, act_delay },
+		[EVENT_GONE_FINAL] = { PHASE_STOPPED, act_rest },
+		[EVENT_GONE_FAILED] = { PHASE_FAILED, act_rest },
+		[EVENT_GONE_CYCLE] = { PHASE_FETCHING, act_cycle },
+		[EVENT_GONE_REMOVE] = { PHASE_ABSENT, act_release },
 	},
 	[PHASE_STOPPED] = {
 		[EVENT_START] = { PHASE_FETCHING, act_cycle },
@@ -101,6 +105,7 @@ const char *event_name(enum event event)
 		[EVENT_GUEST_READY] = "guest-ready",
 		[EVENT_CHANNEL_LOST] = "channel-lost",
 		[EVENT_TIMEOUT] = "timeout",
+		[EVENT_UNHEALTHY] = "unhealthy",
 		[EVENT_PAUSE] = "pause",
 		[EVENT_RESUME] = "resume",
 		[EVENT_CYCLE] = "cycle",
@@ -108,6 +113,8 @@ const char *event_name(enum event event)
 		[EVENT_GONE_AGAIN] = "gone-again",
 		[EVENT_GONE_FINAL] = "gone-final",
 		[EVENT_GONE_FAILED] = "gone-failed",
+		[EVENT_GONE_CYCLE] = "gone-cycle",
+		[EVENT_GONE_REMOVE] = "gone-remove",
 	};
 
 	return event < EVENT_COUNT ? names[event] : "?";

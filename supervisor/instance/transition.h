@@ -21,14 +21,19 @@ enum event {
 	EVENT_START_FAILED,
 	EVENT_GUEST_READY, /* the guest said hello */
 	EVENT_CHANNEL_LOST,
-	EVENT_TIMEOUT, /* the one timer; its meaning is the phase's */
-	EVENT_PAUSE,   /* an operator's, as the next */
+	EVENT_UNHEALTHY, /* and its manifest says that it is not to go on */
+	EVENT_TIMEOUT,	 /* the one timer; its meaning is the phase's */
+	EVENT_PAUSE,	 /* an operator's, as the next */
 	EVENT_RESUME,
-	EVENT_CYCLE,	   /* stop, then start again: replaced or restarted by an operator */
-	EVENT_REMOVE,	   /* stop and forget */
-	EVENT_GONE_AGAIN,  /* the VMM ended; it is to start again */
-	EVENT_GONE_FINAL,  /* the VMM ended; leave it so, or forget it when it was to go */
-	EVENT_GONE_FAILED, /* the VMM ended once too often for its policy */
+	EVENT_CYCLE,  /* stop, then start again: replaced or restarted by an operator */
+	EVENT_REMOVE, /* stop and forget */
+	/* The VMM ended. By the restart policy: */
+	EVENT_GONE_AGAIN,  /* it is to start again, after a delay */
+	EVENT_GONE_FINAL,  /* leave it so */
+	EVENT_GONE_FAILED, /* that was once too often */
+	/* Because an operator said so: */
+	EVENT_GONE_CYCLE,  /* it is to start again, at once */
+	EVENT_GONE_REMOVE, /* forget it */
 	EVENT_COUNT,
 };
 

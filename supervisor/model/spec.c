@@ -60,6 +60,7 @@ const struct spec_field spec_fields[] = {
 	ROW("healthcheck_timeout", FIELD_U64, FIELD_LIVE, health_timeout_ms),
 	ROW("healthcheck_retries", FIELD_U32, FIELD_LIVE, health_retries),
 	ROW("healthcheck_start_period", FIELD_U64, FIELD_LIVE, health_start_period_ms),
+	ROW("healthcheck_unhealthy_stops", FIELD_BOOL, FIELD_LIVE, unhealthy_stops),
 	ROW("depends_on", FIELD_STRV, FIELD_LIVE, depends_on),
 	ROW("stop_signal", FIELD_STRING, FIELD_LIVE, stop_signal),
 	ROW("stop_grace_period", FIELD_U64, FIELD_LIVE, stop_grace_ms),

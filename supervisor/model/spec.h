@@ -80,6 +80,7 @@ struct spec {
 				  */
 	uint64_t health_interval_ms, health_timeout_ms, health_start_period_ms;
 	uint32_t health_retries; /* failures in a row until it is unhealthy */
+	bool unhealthy_stops;	 /* then it is stopped, for its restart policy to decide */
 	struct strv depends_on;	 /* "db=healthy", "cache=started": VMs of the tenant; by name */
 	char *stop_signal;	 /* "" = the image's, else "SIGTERM" ... */
 	uint64_t stop_grace_ms;

@@ -34,6 +34,7 @@ const char *reason_name(enum reason reason)
 		[REASON_VMM_KILLED] = "vmm-killed",
 		[REASON_BOOT_TIMEOUT] = "boot-timeout",
 		[REASON_LOST_CHANNEL] = "lost-channel",
+		[REASON_UNHEALTHY] = "unhealthy",
 		[REASON_LOST_TAP] = "lost-tap",
 		[REASON_START_ERROR] = "start-error",
 		[REASON_IMAGE_ERROR] = "image-error",

@@ -46,7 +46,8 @@ enum reason {
 	REASON_VMM_KILLED,  /* the VMM was killed from outside: exit_signal */
 	REASON_BOOT_TIMEOUT,
 	REASON_LOST_CHANNEL,
-	REASON_LOST_TAP, /* its tap, or the guard on it, is gone and cannot be put back: message */
+	REASON_UNHEALTHY, /* its check failed too often, and it was stopped for it: message */
+	REASON_LOST_TAP,  /* its tap, or the guard on it, is gone and cannot be put back: message */
 	REASON_START_ERROR, /* preparing failed: message */
 	REASON_IMAGE_ERROR, /* no image: message */
 	REASON_OPERATOR,    /* stopped, restarted, replaced or removed by an operator */

@@ -219,6 +219,11 @@ static void print_health_start_period(const struct spec *spec, struct strbuf *ou
 	print_duration(spec->health_start_period_ms, out);
 }
 
+static void print_on_unhealthy(const struct spec *spec, struct strbuf *out)
+{
+	strbuf_puts(out, spec->unhealthy_stops ? "stop" : "none");
+}
+
 static const struct {
 	const char *field; /* of spec_fields */
 	const char *key;   /* of the manifest */
@@ -244,6 +249,7 @@ static const struct {
 	{ "healthcheck_timeout", "healthcheck.timeout", print_health_timeout },
 	{ "healthcheck_retries", "healthcheck.retries", print_health_retries },
 	{ "healthcheck_start_period", "healthcheck.start_period", print_health_start_period },
+	{ "healthcheck_unhealthy_stops", "healthcheck.on_unhealthy", print_on_unhealthy },
 	{ "stop_grace_period", "stop_grace_period", print_grace },
 };
 

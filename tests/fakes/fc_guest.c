@@ -36,6 +36,7 @@ struct script {
 	bool is_slow;	 /* ... is heard, but waits for the end of the grace */
 	bool acts_over;	 /* again on every turn */
 	bool needs_host; /* acts only on a connection that was greeted */
+	bool is_sick;	 /* whatever is checked has failed three times */
 };
 
 /* --- vsock ---------------------------------------------------------------------------------- */
@@ -268,6 +269,7 @@ static const struct script scripts[] = {
 	{ "lose-channel", act_lose_channel, .needs_host = true },
 	{ "garbage", act_garbage, .needs_host = true, .acts_over = true },
 	{ "flood", act_flood, .acts_over = true },
+	{ "sick", .is_sick = true },
 	{ "ignore-stop", .is_deaf = true },
 	{ "slow-stop", .is_slow = true },
 };
@@ -294,6 +296,22 @@ static void set_hosts(void *data, const char *lines)
 	struct guest *guest = data;
 
 	channel_say(&guest->channel, "hosts: %zu bytes", strlen(lines));
+}
+
+static bool tell_health(void *data, unsigned type, const void *payload, size_t length)
+{
+	struct guest *guest = data;
+	struct frame_health check;
+	struct frame_health_result result = { .failures = htole32(3), .message = "as the script" };
+
+	if (type != FRAME_HEALTH || !guest->script->is_sick)
+		return true;
+	if (length < sizeof(check))
+		return false;
+	memcpy(&check, payload, sizeof(check));
+	result.serial = check.serial;
+	channel_session_send(&guest->channel, FRAME_HEALTH_RESULT, 0, &result, sizeof(result));
+	return true;
 }
 
 static void exit_seen(void *data)
@@ -328,9 +346,11 @@ static void read_words(struct guest *guest)
 
 void guest_start(struct guest *guest, struct machine *machine, int epoll, uint64_t token)
 {
-	const struct channel_verbs verbs = {
-		.stop = stop, .hosts = set_hosts, .exit_seen = exit_seen, .data = guest
-	};
+	const struct channel_verbs verbs = { .stop = stop,
+					     .hosts = set_hosts,
+					     .health = tell_health,
+					     .exit_seen = exit_seen,
+					     .data = guest };
 	struct error err;
 
 	*guest = (struct guest){ .machine = machine, .started_ms = now_ms() };

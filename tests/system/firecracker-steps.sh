@@ -126,6 +126,11 @@ fc_reasons() {
 	ctl reload >/dev/null
 	ok "an image that is not there" wait_for 30 reason_is gone/vm image-error
 	rm "$fleet/gone.yaml"
+	write_vm sick 47 ", command: [sick], restart: \"no\", healthcheck: {tcp: \":1\", on_unhealthy: stop}"
+	ctl reload >/dev/null
+	ok "one that is not to be unhealthy is stopped" wait_for 60 reason_is sick/vm unhealthy
+	is "and it is said why" "$(member sick/vm message)" "3 checks failed, the last: as the script"
+	rm "$fleet/sick.yaml"
 	write_vm stops 45 ", command: [slow-stop], stop_grace_period: 1s"
 	ctl reload >/dev/null
 	wait_for 60 phase_is stops/vm running

@@ -53,6 +53,9 @@ is_so() { # HEALTH MESSAGE
 becomes() { # TEXT HEALTH MESSAGE
 	ok "$1: $2${3:+, $3}" wait_for 60 is_so "$2" "${3:-}" || ctl status acme/db | sed 's/^/# /'
 }
+reason_is() { # REASON
+	[ "$(member acme/db reason)" = "$1" ]
+}
 message_has() { # VM TEXT
 	member "$1" message | grep -qF -- "$2"
 }
@@ -98,6 +101,16 @@ check "one that hangs" \
 check "one that answers" "tcp: \":8080\", $often" healthy
 ok "nothing is left of the other" wait_for 60 has_no_sleeper
 is "all in one boot" "$(member acme/db pid)" "$pid"
+
+# One that is unhealthy already is stopped as soon as that is asked for, and its policy decides.
+check "none answers" "tcp: \":8081\", $often, start_period: 0s" unhealthy
+fleet "tcp: \":8081\", $often, start_period: 0s, on_unhealthy: stop"
+ok "stop: reloaded" ctl reload --timeout 0
+ok "stop: it is stopped" wait_for 60 reason_is unhealthy
+starts_again() { [ "$(member acme/db restarts)" -ge 1 ] && phase_is acme/db running; }
+ok "stop: and starts again" wait_for 120 starts_again
+check "in its next life" "tcp: \":8080\", $often, on_unhealthy: stop" healthy
+pid=$(member acme/db pid)
 
 # Another daemon learns what is known.
 kill -KILL "$daemon_pid"

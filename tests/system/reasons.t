@@ -72,6 +72,8 @@ add init-killed ", command: [exec end init]"
 add daemonised ", command: [exec end daemon]"
 add power-off ", command: [exec end power-off]"
 add reset ", command: [exec end reset]"
+add unhealthy ", healthcheck: {exec: ['test', '-e', '/none'], interval: 1s, timeout: 60s, retries: 2,
+        start_period: 0s, on_unhealthy: stop}"
 add init-error ", entrypoint: [/no/such/file], command: []"
 start_daemon
 ends_as exited exited
@@ -95,6 +97,8 @@ ends_as panic panic
 ends_as init-killed init-killed
 like "init-killed: the console is in the log" "$(ctl logs -n 400 acme/init-killed)" \
 	"Attempted to kill init"
+ends_as unhealthy unhealthy
+is "unhealthy: in words" "$(member acme/unhealthy message)" "2 checks failed, the last: exit code 1"
 ends_as power-off guest-ended
 ends_as reset guest-ended
 ends_as init-error start-error

@@ -315,8 +315,11 @@ static bool boot(struct guest *guest, const char *name)
 	return heard;
 }
 
+/* One that should have ended by now is ended. */
 static void release(struct guest *guest)
 {
+	if (guest->vmm)
+		vmm_qemu.kill(guest->vmm);
 	watch_free(guest->readable);
 	if (guest->channel_fd >= 0)
 		close(guest->channel_fd);

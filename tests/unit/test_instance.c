@@ -47,10 +47,11 @@ static void every_phase_can_be_left_for_good(void **state)
 
 static void every_phase_with_a_vmm_survives_its_end(void **state)
 {
-	static const enum phase with_vmm[] = { PHASE_BOOTING, PHASE_RUNNING, PHASE_PAUSED };
+	static const enum phase with_vmm[] = { PHASE_BOOTING, PHASE_RUNNING, PHASE_PAUSED,
+					       PHASE_STOPPING };
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(with_vmm) / sizeof(*with_vmm); i++) {
 		assert_int_equal(transition_find(with_vmm[i], EVENT_GONE_AGAIN)->next,
 				 PHASE_BACKOFF);
 		assert_int_equal(transition_find(with_vmm[i], EVENT_GONE_FINAL)->next,
@@ -61,8 +62,8 @@ static void every_phase_with_a_vmm_survives_its_end(void **state)
 		assert_int_equal(transition_find(with_vmm[i], EVENT_TIMEOUT) == NULL,
 				 with_vmm[i] == PHASE_PAUSED);
 	}
-	assert_int_equal(transition_find(PHASE_STOPPING, EVENT_GONE_AGAIN)->next, PHASE_FETCHING);
-	assert_int_equal(transition_find(PHASE_STOPPING, EVENT_GONE_FINAL)->next, PHASE_ABSENT);
+	assert_int_equal(transition_find(PHASE_STOPPING, EVENT_GONE_CYCLE)->next, PHASE_FETCHING);
+	assert_int_equal(transition_find(PHASE_STOPPING, EVENT_GONE_REMOVE)->next, PHASE_ABSENT);
 	/* One that was adopted is asked to stop when it can hear. */
 	assert_ptr_equal(transition_find(PHASE_STOPPING, EVENT_GUEST_READY)->act, act_stop_heard);
 	assert_null(transition_find(PHASE_STOPPED, EVENT_TIMEOUT));

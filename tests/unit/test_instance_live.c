@@ -601,6 +601,110 @@ static void health_is_what_the_guest_told_last(void **state)
 	close(fd);
 }
 
+static const char *on_refusal(void *data)
+{
+	(void)data;
+	return NULL;
+}
+
+static void on_released(void *data, struct instance *instance)
+{
+	(void)data;
+	(void)instance;
+}
+
+static int greet(struct fixture *f)
+{
+	int fd;
+
+	memset(f->instance->peer.key, 'k', sizeof(f->instance->peer.key));
+	fd = call(f);
+	answer(f, fd, f->instance->peer.key);
+	for (int tries = 0; !f->instance->has_hello && tries < 4000; tries++)
+		run_for(f, 5);
+	return fd;
+}
+
+static void end_vmm(struct fixture *f)
+{
+	static const struct vmm_exit ended = { .reason = REASON_GUEST_ENDED };
+
+	f->instance->channel = channel_free(f->instance->channel);
+	instance_vmm_callbacks.gone(f->instance, &ended);
+}
+
+static void stop_when_unhealthy(struct fixture *f)
+{
+	struct spec *spec = spec_copy(f->instance->spec);
+
+	spec->unhealthy_stops = true;
+	instance_update(f->instance, spec);
+	spec_free(spec);
+}
+
+/* It is stopped, and then its policy is asked: not so when an operator wants something else. */
+static void an_unhealthy_one_may_be_stopped(void **state)
+{
+	struct fixture *f = *state;
+	struct instance *instance = f->instance;
+	int fd = greet(f);
+
+	update_check(f, ":80", 3);
+	tell_health(f, fd, 2, 1, 3);
+	assert_int_equal(instance->phase, PHASE_RUNNING);
+	stop_when_unhealthy(f);
+	assert_int_equal(instance->phase, PHASE_STOPPING);
+	assert_string_equal(instance->message, "3 checks failed, the last: so it is");
+	/* Its grace is over. */
+	instance_event(instance, EVENT_TIMEOUT);
+	told(f, "kill;");
+	instance->spec->restart = RESTART_NO;
+	instance->image = image_free(instance->image);
+	end_vmm(f);
+	assert_int_equal(instance->phase, PHASE_STOPPED);
+	assert_int_equal(instance->reason, REASON_UNHEALTHY);
+	assert_string_equal(instance->message, "3 checks failed, the last: so it is");
+	close(fd);
+}
+
+static void it_starts_again_as_its_policy_says(void **state)
+{
+	struct fixture *f = *state;
+	struct instance *instance = f->instance;
+	int fd = greet(f);
+
+	update_check(f, ":80", 3);
+	stop_when_unhealthy(f);
+	tell_health(f, fd, 2, 0, 2);
+	assert_int_equal(instance->phase, PHASE_RUNNING);
+	tell_health(f, fd, 2, 0, 3);
+	assert_int_equal(instance->phase, PHASE_STOPPING);
+	end_vmm(f);
+	assert_int_equal(instance->phase, PHASE_BACKOFF);
+	assert_int_equal(instance->reason, REASON_UNHEALTHY);
+	assert_int_equal(instance->restarts, 1);
+	close(fd);
+}
+
+static void an_operator_comes_first(void **state)
+{
+	struct fixture *f = *state;
+	struct instance *instance = f->instance;
+	int fd = greet(f);
+
+	update_check(f, ":80", 3);
+	stop_when_unhealthy(f);
+	tell_health(f, fd, 2, 0, 3);
+	f->context.refusal = on_refusal;
+	f->context.released = on_released;
+	instance_remove(instance);
+	assert_int_equal(instance->phase, PHASE_STOPPING);
+	end_vmm(f);
+	assert_int_equal(instance->phase, PHASE_ABSENT);
+	assert_int_equal(instance->reason, REASON_OPERATOR);
+	close(fd);
+}
+
 /* --- who waits ----------------------------------------------------------------------------------
  */
 
@@ -613,12 +717,6 @@ static enum instance_wait on_wait(void *data, const struct spec *spec, char text
 	if (answer_of_others != WAIT_NOT)
 		strcpy(text, "waits for db");
 	return answer_of_others;
-}
-
-static const char *on_refusal(void *data)
-{
-	(void)data;
-	return NULL;
 }
 
 static const char *on_holder(void *data, const struct instance *asking, const struct spec *spec,
@@ -702,6 +800,9 @@ int main(void)
 		TEST(whoever_has_the_key_is_the_guest),
 		TEST(many_callers_are_few),
 		TEST(health_is_what_the_guest_told_last),
+		TEST(an_unhealthy_one_may_be_stopped),
+		TEST(it_starts_again_as_its_policy_says),
+		TEST(an_operator_comes_first),
 		TEST(it_waits_until_it_is_woken),
 		TEST(a_record_of_another_protocol_is_refused),
 	};
