@@ -169,7 +169,7 @@ static void adopt_again(struct guest *guest)
 	uint64_t start_time = vmm_qemu.start_time(guest->vmm);
 	struct error err = { 0 };
 
-	release(guest);
+	let_go(guest);
 	open_run_dir(guest, "limits");
 	if (adopt_as(guest, "limits", pid, start_time, &err))
 		die("adopt", &err);

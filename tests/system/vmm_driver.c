@@ -238,8 +238,7 @@ static void test_adoption(void)
 	tell(&guest, "ping\n");
 	ok(hear(&guest, "pong\n", ANSWER_TIMEOUT_MS), "and carries an answer");
 	tell(&guest, "flood\n");
-	guest.vmm = vmm_qemu.free(guest.vmm);
-	release(&guest);
+	let_go(&guest);
 	sleep(2);
 	ok(kill(handover.pid, 0) == 0, "let go, it runs on");
 

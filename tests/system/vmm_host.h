@@ -330,6 +330,13 @@ static void release(struct guest *guest)
 	free(guest->run_dir);
 }
 
+/* As a daemon that dies leaves it: it runs on. */
+static void let_go(struct guest *guest)
+{
+	guest->vmm = vmm_qemu.free(guest->vmm);
+	release(guest);
+}
+
 static int adopt_as(struct guest *guest, const char *name, pid_t pid, uint64_t start_time,
 		    struct error *err)
 {
