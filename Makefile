@@ -253,9 +253,16 @@ check-unit: all $(UNIT) check-law check-format
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) $(PROVE) -Q --exec tests/run-one \
 		$(UNIT) $(wildcard tests/golden/*.t tests/lint/*.t)
 
+# These wait more than they work: one after the other, they run beside the rest.
+WAITING := $(patsubst %,tests/system/%.t,firecracker vmm-limits image-crash)
+comma   := ,
+space   := $(subst ,, )
+
 check-system: all $(UNIT) $(SYSTEM) $(FAKES) $(GUARD_FUZZ) $(BUILD)/tests/bench_guard_leaks $(AARCH64)
 	$(Q)$(MAKE) --no-print-directory $(ASAN) build-asan/stokerd build-asan/stoker-image
-	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) -f -o $(wildcard tests/bpf/*.t tests/system/*.t)
+	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_ASAN_BUILD=$(abspath build-asan) $(PROVE) -f -o --timer \
+		-j 2 --rules='seq={$(subst $(space),$(comma),$(strip $(WAITING)))}' --rules='seq=**' \
+		$(wildcard tests/bpf/*.t tests/system/*.t)
 
 ASAN := BUILD=build-asan HARDEN=-fPIE CFLAGS="-O1 -g -fsanitize=address,undefined \
 	-fno-omit-frame-pointer -fno-sanitize-recover=undefined"
