@@ -77,6 +77,19 @@ start_host() { # DIRECTORY of rootfs.sh, THREADS
 	qemu_pid=$!
 }
 
+# Or it says nothing any more: TCG has left both of its CPUs spinning.
+silence=300
+end_if_silent() {
+	local newest
+
+	while sleep 10 && kill -0 "$qemu_pid" 2>/dev/null; do
+		newest=$(stat -c %Y "$work/console" "$work/tap" | sort -n | tail -n 1)
+		[ $(($(date +%s) - newest)) -gt "$silence" ] || continue
+		echo "BUG: the outer host has said nothing for $silence s" >>"$work/console"
+		kill "$qemu_pid"
+	done
+}
+
 # Whether the kernel of the outer host says so; nothing else of that form reaches its console.
 kernel_broke() {
 	grep -aqE 'Kernel panic|rcu: INFO: .* (detected|self-detected) stall|BUG: |Oops: ' "$work/console"
@@ -105,6 +118,7 @@ relay() {
 			failures+=("${line#* - }")
 			echo "# failed: ${line#* - }"
 			;;
+		alive) ;;
 		1..*)
 			plans=$((plans + 1))
 			planned=$((planned + ${line#1..}))
@@ -133,6 +147,7 @@ while [ $# -gt 0 ]; do
 	: >"$work/tap" >"$work/console"
 	start_host "$base" "$1"
 	shift
+	end_if_silent &
 	relay
 	wait "$qemu_pid"
 	status=$?
