@@ -21,18 +21,24 @@ enum { TURN_MS = 200 };
 
 /* --- TAP ------------------------------------------------------------------------------------ */
 
+static void show(const char *text)
+{
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+
+		printf("#   %.*s\n", (int)length, text);
+		text += length + (text[length] == '\n');
+	}
+}
+
 void said(struct guest *guest, enum channel_stream stream, const char *text)
 {
 	const char *all = strbuf_text(&guest->logs[stream]);
 	bool found = strstr(all, text);
 
 	ok(found, "%s says: %.*s", guest->name, (int)strcspn(text, "\n"), text);
-	for (const char *at = all; !found && *at;) {
-		size_t length = strcspn(at, "\n");
-
-		printf("#   %.*s\n", (int)length, at);
-		at += length + (at[length] == '\n');
-	}
+	if (!found)
+		show(all);
 }
 
 /* --- the guest's words ---------------------------------------------------------------------- */
@@ -91,6 +97,13 @@ static void on_turn(struct watch *watch, unsigned events, void *data)
 	loop_stop(guest->host->loop);
 }
 
+/* What stoker-init said last tells why a VM is gone that should not be. */
+static void show_init_log(const struct guest *guest)
+{
+	printf("# %s is gone; its init had said:\n", guest->name);
+	show(strbuf_text(&guest->logs[CHANNEL_INIT]));
+}
+
 bool wait_until(struct guest *guest, bool (*holds)(const struct guest *, const void *),
 		const void *argument, unsigned seconds)
 {
@@ -100,7 +113,11 @@ bool wait_until(struct guest *guest, bool (*holds)(const struct guest *, const v
 	while (!holds(guest, argument) && !guest->gone && loop_now_ms() < deadline)
 		loop_run(guest->host->loop);
 	watch_free(turn);
-	return holds(guest, argument);
+	if (holds(guest, argument))
+		return true;
+	if (guest->gone)
+		show_init_log(guest);
+	return false;
 }
 
 bool has_greeted(const struct guest *guest, const void *hellos)

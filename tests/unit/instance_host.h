@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An instance that runs, for its unit tests. The VMM is a stand-in that writes down what it is told;
- * the instance, its actions and its record are the real ones. */
+/* An instance that runs, for its unit tests. The VMM is a stand-in that writes down what it is
+ * told; the instance, its actions and its record are the real ones. */
 #ifndef STOKER_TESTS_INSTANCE_HOST_H
 #define STOKER_TESTS_INSTANCE_HOST_H
 
@@ -255,7 +255,6 @@ static inline void answer(struct fixture *f, int fd, const uint8_t key[CHANNEL_K
 	assert_int_equal(send(fd, &reply, sizeof(reply), MSG_NOSIGNAL), sizeof(reply));
 }
 
-
 static inline int greet(struct fixture *f)
 {
 	int fd;
@@ -267,6 +266,5 @@ static inline int greet(struct fixture *f)
 		run_for(f, 5);
 	return fd;
 }
-
 
 #endif

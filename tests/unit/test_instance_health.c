@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an instance makes of its health check: what the guest told last, and being stopped for it. */
+/* What an instance makes of its health check: what the guest told last, and being stopped for it.
+ */
 #include "tests/unit/instance_host.h"
 
 static void tell_health(struct fixture *f, int fd, uint32_t serial, uint32_t successes,
