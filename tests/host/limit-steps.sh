@@ -126,7 +126,7 @@ limits_cpu() { # DRIVER
 	for hog in hog hog.2 hog.3; do
 		ok "$1: $hog runs" wait_phase greedy/$hog running
 	done
-	ok "$1: three guests that only compute, on two CPUs: another one answers" \
+	ok "$1: three guests that only compute, on fewer CPUs: another one answers" \
 		curl -sfm 30 http://10.20.0.10/
 	measure_hog
 	ok "$1: no guest gets more than it may have" at_most "$share" 130
