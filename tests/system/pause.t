@@ -77,7 +77,7 @@ falls_silent() {
 	[ "$(rounds)" = "$silent_before" ]
 }
 
-lib_host pause 895000
+lib_host pause 894000
 make_image
 write_pause_fleet 'labels: {limit: none}'
 start_daemon
