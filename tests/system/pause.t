@@ -179,5 +179,5 @@ gone() { [ -z "$(vmm_pids)" ]; }
 ok "it is gone" wait_for 120 gone
 stop_daemon
 is "the daemon ends with 0" $? 0
-is "nothing is left behind" "$(left_behind 895000)" ""
+is "nothing is left behind" "$(left_behind 894000)" ""
 done_testing
