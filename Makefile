@@ -59,8 +59,8 @@ UNIT     := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all deps check check-unit check-system check-asan check-law check-format check-fuzz check-guard \
-	check-kernel check-software check-host bench-boot bench-guard bench-guest bench-image kernel fuzz \
-	demo install uninstall clean help
+	check-kernel check-kernel-x86_64 check-kernel-aarch64 check-software check-host bench-boot bench-guard \
+	bench-guest bench-image kernel fuzz demo install uninstall clean help
 
 all: $(PROGRAMS)
 
@@ -320,10 +320,16 @@ kernel:
 $(KERNEL_x86_64) $(KERNEL_aarch64): build-kernel/%: $(wildcard config-examples/kernel/*)
 	$(Q)config-examples/kernel/build.sh $(patsubst %/,%,$(dir $*)) build-kernel
 
-check-kernel: all $(SYSTEM) $(AARCH64) $(KERNEL_x86_64) $(KERNEL_aarch64)
+check-kernel:
+	$(Q)$(MAKE) --no-print-directory check-kernel-x86_64
+	$(Q)$(MAKE) --no-print-directory check-kernel-aarch64
+
+check-kernel-x86_64: all $(SYSTEM) $(KERNEL_x86_64)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_KERNEL=$(abspath $(KERNEL_x86_64)) tests/demo.sh
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) STOKER_KERNEL=$(abspath $(KERNEL_x86_64)) \
 		GUEST_KERNEL=$(abspath $(KERNEL_x86_64)) $(PROVE) -f -o tests/kernel/guest.t tests/system/guest-boot.t
+
+check-kernel-aarch64: all $(SYSTEM) $(AARCH64) $(KERNEL_aarch64)
 	$(Q)STOKER_BUILD=$(abspath $(BUILD)) GUEST_KERNEL=$(abspath $(KERNEL_aarch64)) \
 		$(PROVE) -f -o tests/system/arm64-guest.t
 
