@@ -38,11 +38,11 @@ cpu_share() {
 		echo $(((share_to - share_from) * 100000 / (share_end - share_begin)))
 }
 
-# measure_hog [CPU.MAX]: sets `share`. What is emulated twice may break a guest's kernel: that is told,
+# measure_hog CPU.MAX: sets `share`. What is emulated twice may break a guest's kernel: that is told,
 # and the hog begins anew.
 measure_hog() {
 	for hog_try in 1 2 3; do
-		[ -z "${1:-}" ] || echo "$1" >"$(leaf greedy/hog)/cpu.max"
+		echo "$1" >"$(leaf greedy/hog)/cpu.max"
 		share=$(cpu_share greedy/hog)
 		[ -z "$share" ] || return
 		diag "greedy/hog ended:
@@ -58,18 +58,20 @@ $(ctl logs -n 30 greedy/hog)"
 	done
 }
 
-write_greedy() { # DRIVER
+# add_greedy DRIVER VM...: each a line of YAML; they take the place of those that were there. Few at a
+# time: on an emulated processor that guests share, they would see no end of their boots.
+add_greedy() {
 	cat >"$fleet/greedy.yaml" <<-END
 		x-greedy: &greedy {image: "oci:/srv/images/busybox", vmm: $1, restart: "no"}
 		tenants:
 		  greedy:
 		    subnets: [10.40.0.0/24]
 		    vms:
-		      eater: {<<: *greedy, command: ["dd if=/dev/zero of=/dev/shm/fill bs=1M count=40; sleep 100000"]}
-		      starved: {<<: *greedy, command: [exec tail /dev/zero]}
-		      bomb: {<<: *greedy, command: ["b() { b | b & }; b; sleep 100000"]}
-		      hog: {<<: *greedy, replicas: 3, command: ["while :; do :; done"]}
 	END
+	add_driver=$1
+	shift
+	printf '      %s\n' "$@" >>"$fleet/greedy.yaml"
+	ok "$add_driver: greedy guests are added" systemctl reload stokerd
 }
 
 limits_set() { # DRIVER
@@ -91,9 +93,11 @@ past_boot() {
 }
 
 limits_memory() { # DRIVER
-	for greedy in eater starved bomb hog hog.2 hog.3; do
-		past_boot greedy/$greedy
-	done
+	add_greedy "$1" \
+		'eater: {<<: *greedy, command: ["dd if=/dev/zero of=/dev/shm/fill bs=1M count=40; sleep 100000"]}' \
+		'starved: {<<: *greedy, command: [exec tail /dev/zero]}'
+	past_boot greedy/eater
+	past_boot greedy/starved
 	ok "$1: a guest fills its memory" wait_for 300 logs_have greedy/eater "stderr 40+0 records out"
 	ok "$1: its group stays within its limit" \
 		at_most "$(limit greedy/eater memory.peak)" "$(limit greedy/eater memory.max)"
@@ -111,7 +115,9 @@ limits_memory() { # DRIVER
 }
 
 limits_forks() { # DRIVER
-	ok "$1: a guest forks without end" wait_for 300 has_begun greedy/bomb
+	add_greedy "$1" 'bomb: {<<: *greedy, command: ["b() { b | b & }; b; sleep 100000"]}'
+	past_boot greedy/bomb
+	ok "$1: a guest forks without end" has_begun greedy/bomb
 	pid=$(member greedy/bomb pid)
 	[ "${pid:-0}" -eq 0 ] || ok "$1: the host sees no more threads than it allows" \
 		at_most "$(limit greedy/bomb pids.current)" "$(limit greedy/bomb pids.max)"
@@ -123,23 +129,21 @@ has_begun() { # VM: it is past its boot
 }
 
 limits_cpu() { # DRIVER
+	add_greedy "$1" 'hog: {<<: *greedy, replicas: 3, command: ["while :; do :; done"]}'
 	for hog in hog hog.2 hog.3; do
+		past_boot greedy/$hog
 		ok "$1: $hog runs" wait_phase greedy/$hog running
 	done
 	ok "$1: three guests that only compute, on fewer CPUs: another one answers" \
 		curl -sfm 30 http://10.20.0.10/
-	measure_hog
-	ok "$1: no guest gets more than it may have" at_most "$share" 130
 	measure_hog "20000 100000"
-	ok "$1: all of its VMM obeys the limit" at_most "$share" 30
+	ok "$1: all of a VMM obeys its limit" at_most "$share" 30
 	ok "$1: by being throttled" test "$(counted greedy/hog cpu.stat nr_throttled)" -gt 0
 }
 
 vm_limits() { # DRIVER
 	web=$(member acme/web pid)
 	limits_set "$1"
-	write_greedy "$1"
-	ok "$1: greedy guests are added" systemctl reload stokerd
 	limits_memory "$1"
 	limits_forks "$1"
 	limits_cpu "$1"
