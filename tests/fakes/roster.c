@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A roster whose instances a test sets by hand; test_server includes it, and the linker then takes
- * none of the real one.
+ * A roster whose instances a test sets by hand; a test program includes it, and the linker then
+ * takes none of the real one.
  */
 #include "instance/roster.h"
 

@@ -2,7 +2,7 @@
 /*
  * control/metrics over real sockets, with the roster of tests/fakes: the exact text, what is not
  * answered, and clients that are many, slow or silent. The test is client and loop in one thread,
- * as in test_server.c.
+ * as in server_host.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
