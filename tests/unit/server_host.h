@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A control/server over a real socket, with the roster of tests/fakes. The test is client and loop in
- * one thread: `await` and `turn` run the loop until the client has what it waits for. A test program
- * includes it once.
+ * A control/server over a real socket, with the roster of tests/fakes. The test is client and loop
+ * in one thread: `await` and `turn` run the loop until the client has what it waits for. A test
+ * program includes it once.
  */
 #ifndef STOKER_TESTS_SERVER_HOST_H
 #define STOKER_TESTS_SERVER_HOST_H
