@@ -210,8 +210,9 @@ $(BUILD)/tests/test_access: override LDFLAGS += -Wl,--wrap=getgrnam
 # A /dev/log and a journald of its own.
 $(BUILD)/tests/test_forward: override LDFLAGS += -Wl,--wrap=connect
 
-# Its control groups are files that behave as the kernel's: tests/unit/cgroup_tree.h.
-$(BUILD)/tests/test_cgroup: override LDFLAGS += -Wl,--wrap=mkdir,--wrap=rmdir,--wrap=fs_write_value
+# Their control groups are files that behave as the kernel's: tests/unit/cgroup_tree.h.
+$(patsubst %,$(BUILD)/tests/%,test_cgroup test_cgroup_parent): override LDFLAGS += \
+	-Wl,--wrap=mkdir,--wrap=rmdir,--wrap=fs_write_value
 
 # Tests that boot guests: the host's half links the library, the guest's half is static.
 DRIVERS := $(patsubst tests/system/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*_driver.c))
