@@ -16,7 +16,8 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib.sh
 . tests/tap.sh
 
-seconds=${STOKER_HOST_TIMEOUT:-1500}
+seconds=${STOKER_HOST_TIMEOUT:-${FIRECRACKER_DIR:+2700}}
+seconds=${seconds:-1500}
 work=$(mktemp -d /tmp/stoker-host.XXXXXX)
 qemu_pid=
 clean() {
