@@ -7,6 +7,7 @@
 #ifndef STOKER_BASE_ALLOC_H
 #define STOKER_BASE_ALLOC_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 /* Zeroed; a product that overflows ends the process too. */
@@ -21,6 +22,8 @@ char *xstrndup(const char *text, size_t length) __attribute__((returns_nonnull))
 void *xmemdup(const void *bytes, size_t length) __attribute__((returns_nonnull));
 
 /* A formatted string that the caller frees. */
+char *xvasprintf(const char *format, va_list args)
+	__attribute__((format(printf, 1, 0), returns_nonnull));
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
 
 #endif

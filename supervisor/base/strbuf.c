@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/strbuf.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,16 +40,13 @@ void strbuf_putc(struct strbuf *buf, char c)
 
 void strbuf_printf(struct strbuf *buf, const char *format, ...)
 {
-	char *text = NULL;
 	va_list args;
-	int length;
+	char *text;
 
 	va_start(args, format);
-	length = vasprintf(&text, format, args);
+	text = xvasprintf(format, args);
 	va_end(args);
-	if (length < 0)
-		abort();
-	strbuf_add(buf, text, (size_t)length);
+	strbuf_puts(buf, text);
 	free(text);
 }
 

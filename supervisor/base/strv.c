@@ -2,7 +2,6 @@
 #include "base/strv.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,16 +21,11 @@ void strv_add(struct strv *list, const char *text)
 
 void strv_addf(struct strv *list, const char *format, ...)
 {
-	char *text = NULL;
 	va_list args;
-	int length;
 
 	va_start(args, format);
-	length = vasprintf(&text, format, args);
+	strv_add_taken(list, xvasprintf(format, args));
 	va_end(args);
-	if (length < 0)
-		abort();
-	strv_add_taken(list, text);
 }
 
 void strv_copy(struct strv *to, const struct strv *from)

@@ -167,30 +167,29 @@ FIELD_PARSER(field_duration)
 		*(uint64_t *)field = value;
 }
 
-FIELD_PARSER(field_path)
+/* Text that is taken as it is, if `check` finds nothing wrong with it. */
+static void set_checked(void *field, struct report *report, const struct schema_key *key,
+			const struct node *node, int (*check)(const char *text, struct error *err))
 {
 	const char *text = field_text(report, key->name, node);
 	struct error err;
 
 	if (!text)
 		return;
-	if (scalar_path(text, &err) < 0)
+	if (check(text, &err) < 0)
 		field_refuse(report, key->name, node, &err);
 	else
 		set_string(field, text);
 }
 
+FIELD_PARSER(field_path)
+{
+	set_checked(field, report, key, node, scalar_path);
+}
+
 FIELD_PARSER(field_user)
 {
-	const char *text = field_text(report, key->name, node);
-	struct error err;
-
-	if (!text)
-		return;
-	if (scalar_user(text, &err) < 0)
-		field_refuse(report, key->name, node, &err);
-	else
-		set_string(field, text);
+	set_checked(field, report, key, node, scalar_user);
 }
 
 FIELD_PARSER(field_signal)
@@ -219,15 +218,7 @@ FIELD_PARSER(field_pull_policy)
 
 FIELD_PARSER(field_vmm)
 {
-	const char *text = field_text(report, key->name, node);
-	struct error err;
-
-	if (!text)
-		return;
-	if (scalar_vmm(text, &err) < 0)
-		field_refuse(report, key->name, node, &err);
-	else
-		set_string(field, text);
+	set_checked(field, report, key, node, scalar_vmm);
 }
 
 FIELD_PARSER(field_kernel)

@@ -7,7 +7,6 @@
 #include "config/problems.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,11 +94,9 @@ static void cut(char *text)
 __attribute__((format(printf, 3, 0))) static void add(struct report *report, struct mark mark,
 						      const char *format, va_list args)
 {
+	char *text = xvasprintf(format, args);
 	struct problem *problem;
-	char *text = NULL;
 
-	if (vasprintf(&text, format, args) < 0)
-		abort();
 	cut(text);
 	if (report->count == report->capacity) {
 		report->capacity = report->capacity ? 2 * report->capacity : 16;

@@ -47,11 +47,9 @@ __attribute__((format(printf, 4, 0))) static void find_v(struct findings *found,
 							 const char *remedy, const char *format,
 							 va_list args)
 {
+	char *fact = xvasprintf(format, args);
 	struct finding *finding;
-	char *fact;
 
-	if (vasprintf(&fact, format, args) < 0)
-		abort();
 	/* One line, and text for JSON, whatever a file held. */
 	for (char *at = fact; *at; at++)
 		if (*at < ' ' || *at > '~')
