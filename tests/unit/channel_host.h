@@ -20,6 +20,7 @@
 #include "guest-init/protocol.h"
 #include "guest/channel.h"
 #include "loop/loop.h"
+#include "tests/unit/run_loop.h"
 
 enum {
 	PATIENCE_MS = 20000, /* of a test that is about to fail */
@@ -98,19 +99,9 @@ static inline void on_lost(void *data, const struct error *why)
 
 static const struct channel_callbacks host_callbacks = { on_hello, on_log, on_exited, on_lost };
 
-static inline void on_deadline(struct watch *watch, unsigned events, void *data)
-{
-	(void)watch;
-	(void)events;
-	loop_stop(((struct host *)data)->loop);
-}
-
 static inline void run_for(struct host *host, uint64_t time_ms)
 {
-	struct watch *deadline = loop_timer(host->loop, time_ms, on_deadline, host);
-
-	loop_run(host->loop);
-	watch_free(deadline);
+	run_loop_for(host->loop, time_ms);
 }
 
 static inline void run_until(struct host *host, const unsigned *count, unsigned wanted)

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "forward/forward.h"
+#include "tests/unit/run_loop.h"
 
 enum { WAIT_MS = 120000 };
 
@@ -90,18 +91,9 @@ static inline void say(struct fixture *f, const char *name, const char *stream, 
 	forward_add(f->forward, &line);
 }
 
-static inline void on_stop(struct watch *watch, unsigned events, void *data)
-{
-	(void)watch, (void)events;
-	loop_stop(data);
-}
-
 static inline void turn(const struct fixture *f)
 {
-	struct watch *timer = loop_timer(f->loop, 1, on_stop, f->loop);
-
-	loop_run(f->loop);
-	watch_free(timer);
+	run_loop_for(f->loop, 1);
 }
 
 static inline struct forward_counts counts(const struct fixture *f)

@@ -24,6 +24,7 @@
 #include "guest-init/protocol.h"
 #include "instance/actions.h"
 #include "instance/internal.h"
+#include "tests/unit/run_loop.h"
 
 struct vmm {
 	struct strbuf told;
@@ -205,19 +206,9 @@ static inline int call(struct fixture *f)
 	return ends[1];
 }
 
-static inline void stop_loop(struct watch *watch, unsigned events, void *data)
-{
-	(void)watch;
-	(void)events;
-	loop_stop(data);
-}
-
 static inline void run_for(struct fixture *f, uint64_t time_ms)
 {
-	struct watch *watch = loop_timer(f->context.loop, time_ms, stop_loop, f->context.loop);
-
-	loop_run(f->context.loop);
-	watch_free(watch);
+	run_loop_for(f->context.loop, time_ms);
 }
 
 static inline struct frame_greet take_greeting(struct fixture *f, int fd)

@@ -30,6 +30,7 @@
 #include "control/server.h"
 
 #include "tests/fakes/roster.c"
+#include "tests/unit/run_loop.h"
 
 struct fixture {
 	char dir[64];
@@ -154,20 +155,10 @@ static inline void say(int fd, const char *text)
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
-static inline void on_stop(struct watch *watch, unsigned events, void *data)
-{
-	(void)watch;
-	(void)events;
-	loop_stop(data);
-}
-
 /* Lets the server work for a moment. */
 static inline void turn(const struct fixture *f, uint64_t ms)
 {
-	struct watch *timer = loop_timer(f->loop, ms, on_stop, f->loop);
-
-	loop_run(f->loop);
-	watch_free(timer);
+	run_loop_for(f->loop, ms);
 }
 
 /* All that came until `wanted` is in it, or the connection was closed; "" after 20 s without. */

@@ -19,6 +19,7 @@
 #include "base/fs.h"
 #include "base/strbuf.h"
 #include "loop/loop.h"
+#include "tests/unit/run_loop.h"
 #include "vmm/console.h"
 
 static char directory[] = "/tmp/test_console.XXXXXX";
@@ -58,21 +59,6 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void on_time(struct watch *watch, unsigned events, void *data)
-{
-	(void)watch;
-	(void)events;
-	loop_stop(data);
-}
-
-static void run_for(struct loop *loop, uint64_t ms)
-{
-	struct watch *timer = loop_timer(loop, ms, on_time, loop);
-
-	loop_run(loop);
-	watch_free(timer);
-}
-
 static void read_file(struct fixture *fixture, struct strbuf *out)
 {
 	char path[64];
@@ -91,7 +77,7 @@ static void test_copies(void **state)
 	console_last_line(fixture->console, line, sizeof(line));
 	assert_string_equal(line, "");
 	assert_int_equal(write(fixture->write_fd, "one\n", 4), 4);
-	run_for(fixture->loop, 100);
+	run_loop_for(fixture->loop, 100);
 	assert_int_equal(write(fixture->write_fd, "two\033[2J\n\n", 9), 9);
 	close(take_fd(&fixture->write_fd));
 	console_drain(fixture->console);

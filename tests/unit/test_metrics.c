@@ -26,6 +26,7 @@
 #include "control/metrics.h"
 
 #include "tests/fakes/roster.c"
+#include "tests/unit/run_loop.h"
 
 enum { CLIENTS_MAX = 8, MANY = 2000 };
 
@@ -121,18 +122,9 @@ static void say(int fd, const char *text)
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
-static void on_stop(struct watch *watch, unsigned events, void *data)
-{
-	(void)watch, (void)events;
-	loop_stop(data);
-}
-
 static void turn(const struct fixture *f, uint64_t ms)
 {
-	struct watch *timer = loop_timer(f->loop, ms, on_stop, f->loop);
-
-	loop_run(f->loop);
-	watch_free(timer);
+	run_loop_for(f->loop, ms);
 }
 
 /* All that came until `wanted` is in it, or, when that is NULL, the connection was closed. */

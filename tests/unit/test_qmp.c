@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "loop/loop.h"
+#include "tests/unit/run_loop.h"
 #include "vmm/qemu.h"
 #include "vmm/qmp.h"
 
@@ -175,19 +176,10 @@ static void on_refused(void *data, enum vmm_wish wish, const struct error *why)
 	talk->why = *why;
 }
 
-static void on_tick(struct watch *watch, unsigned events, void *data)
-{
-	(void)watch, (void)events;
-	loop_stop(data);
-}
-
 /* Lets the loop see what lies in the socket. */
 static void turn(struct talk *talk)
 {
-	struct watch *tick = loop_timer(talk->loop, 5, on_tick, talk->loop);
-
-	loop_run(talk->loop);
-	watch_free(tick);
+	run_loop_for(talk->loop, 5);
 }
 
 static void say(struct talk *talk, const char *text)

@@ -20,6 +20,7 @@
 #include "model/volume.h"
 
 #include "tests/fakes/instance.c"
+#include "tests/unit/run_loop.h"
 
 /* --- the scene ------------------------------------------------------------------------------- */
 
@@ -105,17 +106,9 @@ static size_t count_of(const struct scene *scene, const char *name)
 	return count;
 }
 
-static void on_deadline(struct watch *watch, unsigned events, void *data)
-{
-	(void)events;
-	watch_free(watch);
-	loop_stop(data);
-}
-
 static void run_for(struct scene *scene, uint64_t time_ms)
 {
-	loop_timer(scene->loop, time_ms, on_deadline, scene->loop);
-	loop_run(scene->loop);
+	run_loop_for(scene->loop, time_ms);
 }
 
 /* --- the tests ------------------------------------------------------------------------------- */

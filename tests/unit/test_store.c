@@ -24,6 +24,7 @@
 #include "image/blob.h"
 #include "image/image.h"
 #include "image/sha256.h"
+#include "tests/unit/run_loop.h"
 
 enum { UID_BASE = 951000 };
 
@@ -450,17 +451,9 @@ static void test_failures(void **state)
 	}
 }
 
-static void on_timer(struct watch *watch, unsigned events, void *data)
-{
-	(void)events;
-	watch_free(watch);
-	loop_stop(data);
-}
-
 static void run_for(struct fixture *fixture, uint64_t ms)
 {
-	loop_timer(fixture->loop, ms, on_timer, fixture->loop);
-	loop_run(fixture->loop);
+	run_loop_for(fixture->loop, ms);
 }
 
 /* However many of its images are asked for, a registry that never ends is not in others' way. */
