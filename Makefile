@@ -78,7 +78,8 @@ help:
 ##               there (root); FIRECRACKER_DIR, a directory with firecracker and jailer: with both
 ## check-software  nginx, redis, a Python application, cron and a lone static binary, as Debian ships
 ##               them, in one fleet (root); their Debian is made once, in build-software/
-## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root)
+## check-kernel  builds both guest kernels, boots the demo's fleet and arm64 guests with them (root);
+##               check-kernel-x86_64 and check-kernel-aarch64 are its halves
 ## bench-boot    boot time with the distribution's kernel and with ours, by turns (root)
 ## bench-guard   which frames pass the guard and its rivals, a frame's processor time with each, the
 ##               program's paths, a VM's network against ip and tc, a thousand taps (root); ROUNDS=
